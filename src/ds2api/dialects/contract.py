@@ -1,0 +1,241 @@
+"""What every dialect offers: the doors of one wire protocol, and the types that pass through them.
+
+A dialect is a folder with these doors, joined by one object that satisfies `Dialect` (the registry is typed by
+it, so the type checker names a missing one; `tests/conformance.py` holds each to what is promised here).
+Everything is pure: bytes and objects in, bytes and objects out; the clock and the ids come in through `Asker`
+and `Target`, so equal input gives equal output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from ds2api.universal.envelope import Sealer
+from ds2api.universal.errors import Error
+from ds2api.universal.events import Event
+from ds2api.universal.losses import Loss, LossPolicy
+from ds2api.universal.request import Request
+from ds2api.universal.response import Response
+from ds2api.universal.restore import Restore
+from ds2api.universal.usage import Usage
+
+__all__ = [
+    "Asker", "Decoder", "Dialect", "Encoder", "ModelInfo", "Operation", "Outgoing", "Peek", "Route", "Tap",
+    "Target", "WrittenError",
+]  # fmt: skip
+
+Headers = Sequence[tuple[str, str]]
+
+Operation = Literal["generate", "count_tokens", "models", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path that belongs to a dialect: ``Route("POST", "/v1/chat/completions", "generate")``.
+
+    ``{model}`` in a path matches one or more segments. `upstream_path` is what is appended to a provider's base
+    URL, without the version prefix (`Dialect.version_prefix`).
+    """
+
+    method: str
+    path: str
+    operation: Operation
+
+
+@dataclass(slots=True)
+class Peek:
+    """What routing and the pool need of a request, read without building it."""
+
+    model: str
+    stream: bool
+    output_limit: int | None = None  # tokens
+    text_bytes: int = 0  # of all text in the request, for the estimate
+    media_count: int = 0
+    choices: int = 1
+    affinity: str | None = None  # equal for the turns of one conversation, None where nothing tells
+    pins: tuple[str, ...] = ()  # our own envelopes found in the request, for the pool's hard pins
+    wants_usage: bool = False  # the client asked for usage in its stream (chat), or always has it (others)
+
+
+@dataclass(slots=True)
+class Target:
+    """Where a translated request goes, and what is known of that place."""
+
+    provider: str
+    model: str  # the provider's name of it
+    flavour: str = ""  # "" is the plain dialect; else a row of the dialect's flavour table
+    account: str = ""  # a hash of the account, for envelopes
+    losses: LossPolicy = "report"
+    default_max_output_tokens: int | None = None  # for dialects that require one
+    anthropic_version: str = "2023-06-01"
+    capabilities: Mapping[str, Any] = field(default_factory=dict)  # overrides what the model's name tells
+    sealer: Sealer | None = None
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A request ready for a provider. `path` follows the version prefix (``/chat/completions``); `headers` are
+    the dialect's own (versions, betas), never credentials."""
+
+    path: str
+    body: bytes
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    restore: Restore = field(default_factory=Restore)
+
+
+@dataclass(slots=True)
+class Asker:
+    """Who waits for an answer, and what shapes it.
+
+    `model` is the name that the client said: it is what the answer shows. `new_id()` gives an unguessable tail
+    for ids (letters and digits), `created` is seconds since the epoch. `input_estimate` is the gateway's guess
+    of the prompt's tokens. `provider`, `upstream_model`, `account` and `sealer` are for envelopes.
+    """
+
+    model: str
+    request_id: str
+    created: int
+    new_id: Callable[[], str]
+    stream: bool = True
+    wants_usage: bool = False
+    input_estimate: int | None = None
+    provider: str = ""
+    upstream_model: str = ""
+    account: str = ""
+    sealer: Sealer | None = None
+    request: Request | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenError:
+    """An error in a dialect's own shape, ready to send."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One entry of a model list. `created` is seconds since the epoch."""
+
+    id: str
+    owner: str
+    created: int = 0
+    display_name: str | None = None
+
+
+class Decoder(Protocol):
+    """Reads one provider stream. The same events for any cut of the same bytes.
+
+    Never raises for what a provider sends: a broken stream is a `Failed` event, after which `feed` and `end`
+    give nothing more. Unknown events and fields are kept for the same dialect or ignored, never fatal.
+    """
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes; give the events that they complete."""
+        ...
+
+    def end(self) -> list[Event]:
+        """The bytes are over. Gives `Ended` if the stream was complete and that was not said yet, `Failed`
+        (kind UPSTREAM_TRUNCATED) if it was not, nothing if either was given before."""
+        ...
+
+
+class Encoder(Protocol):
+    """Writes one client stream: owns its index allocation, ids, terminal event, error and keep-alive form."""
+
+    losses: list[Loss]  # what this answer could not carry so far
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """The bytes for `events`; may hold some back. `Ended` gives the terminal event, `Failed` the error
+        form; after either nothing more is written. Losses known by then go out before the terminal event in
+        the dialect's form (`: x-ds2api-warning …`)."""
+        ...
+
+    def alive(self) -> bytes:
+        """A keep-alive in the client's form: legal between any two writes after the head."""
+        ...
+
+
+class Tap(Protocol):
+    """Watches a relayed stream without changing it (but for one chunk, see `forward`)."""
+
+    content_seen: bool  # an event with content came: the 200 may leave
+    ended: bool  # the terminal marker came
+    error: Error | None  # the provider's own in-stream error
+    usage: Usage | None
+
+    def forward(self, data: bytes) -> bytes:
+        """What of `data` the client gets: the same bytes, less a usage chunk that only the gateway asked for.
+        An unfinished event may be held back and leaves with its rest."""
+        ...
+
+    def end(self) -> bytes:
+        """The bytes are over: what was held back. Sets `error` (UPSTREAM_TRUNCATED) if the end was not seen."""
+        ...
+
+
+class Dialect(Protocol):
+    """One wire protocol, both ways. `name` is the word of the configuration ("chat", "messages")."""
+
+    name: str
+    version_prefix: str  # what a base URL without a version gets: "/v1"
+    generate_path: str  # after the prefix: "/chat/completions"
+    stream_type: str  # content-type of its streams
+    routes: tuple[Route, ...]  # the paths that its clients ask for
+
+    def peek(self, body: dict[str, Any], path: str) -> Peek:
+        """What routing needs. Raises `Problem` (path of the field) for wrong types of what it reads, a missing
+        model included."""
+        ...
+
+    def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
+        """The relayed body: `raw` with the value of `model` exchanged and, with `ask_usage`, what makes the
+        provider report usage; every other byte as it came. `body` is `raw`, parsed."""
+        ...
+
+    def read_request(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
+        """A client's request. Raises `Problem` naming the field's path; unknown fields land in `extra`."""
+        ...
+
+    def write_request(self, request: Request, target: Target) -> Outgoing:
+        """The same for a provider. Raises `Problem` for what cannot be carried, reports the rest as losses.
+        `model` comes first in the body; equal requests give equal bytes."""
+        ...
+
+    def relay_headers(self, headers: Mapping[str, str], target: Target) -> list[tuple[str, str]]:
+        """Which of a client's own headers a relayed request carries on (`anthropic-beta`, …)."""
+        ...
+
+    def read_response(self, body: dict[str, Any]) -> Response:
+        """A provider's whole answer. Raises `Problem` (UPSTREAM_BROKEN, or the provider's error under a 200)."""
+        ...
+
+    def write_response(self, response: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
+        """The same for a client, and what it could not carry."""
+        ...
+
+    def decoder(self, flavour: str = "") -> Decoder: ...
+
+    def encoder(self, asker: Asker) -> Encoder: ...
+
+    def tap(self, *, strip_usage: bool) -> Tap:
+        """`strip_usage`: the usage chunk was asked for by the gateway alone and is taken out again."""
+        ...
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
+        """A provider's error answer, whatever its shape: total, never raises. `fault` and `kind` are this
+        dialect's reading; `status`, `code`, `type`, `message`, `param`, `details` are what was said."""
+        ...
+
+    def write_error(self, error: Error, request_id: str) -> WrittenError:
+        """Total over `Kind`. Includes `retry-after` (and its kin) where `retry_after_s` is known."""
+        ...
+
+    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes: ...
+
+    def write_model(self, model: ModelInfo) -> bytes: ...

@@ -1,0 +1,52 @@
+"""Token counters, disjoint: no token is counted in two of them, and unknown is None, never 0.
+
+Every protocol adds these up in its own way (`features.md` §5): chat's `prompt_tokens` holds the cached ones,
+Anthropic's `input_tokens` does not; Gemini's candidates leave the thoughts out. Readers take a provider's
+totals apart, writers put their own together again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["Usage"]
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one answer. None is "the provider did not say"; 0 is "it said none"."""
+
+    input_uncached: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None  # all cache writes together
+    cache_write_5m: int | None = None  # of `cache_write`: the part kept for five minutes
+    cache_write_1h: int | None = None  # of `cache_write`: the part kept for an hour
+    output_text: int | None = None  # without reasoning; with it where `output_reasoning` is None
+    output_reasoning: int | None = None
+    tool_prompt: int | None = None  # Gemini: prompt tokens of server-side tools
+    estimated: bool = False  # the gateway's own guess, not a provider's count
+    raw: tuple[str, Any] | None = None  # (dialect, the usage object as it came), for that dialect's writer
+
+    @property
+    def input_total(self) -> int | None:
+        """Everything that was read: uncached, cached, written to the cache, tool prompts."""
+        return _sum(self.input_uncached, self.cache_read, self.cache_write, self.tool_prompt)
+
+    @property
+    def output_total(self) -> int | None:
+        """Everything that was generated, reasoning included."""
+        return _sum(self.output_text, self.output_reasoning)
+
+    def merge(self, later: Usage) -> None:
+        """Take over what `later` knows: the last value of each counter wins (they are cumulative), and what
+        it does not mention stays (`message_delta` of Anthropic names the output only)."""
+        for one in fields(later):
+            value = getattr(later, one.name)
+            if value is not None:
+                setattr(self, one.name, value)
+
+
+def _sum(*counters: int | None) -> int | None:
+    known = [counter for counter in counters if counter is not None]
+    return sum(known) if known else None
