@@ -25,10 +25,13 @@ import json
 import math
 from typing import Any
 
+_native: Any = None
 try:
     import orjson
+
+    _native = orjson
 except ImportError:  # no native part for this Python: the same answers from the standard library
-    orjson = None  # type: ignore[assignment]
+    pass
 
 __all__ = ["MAX_DEPTH", "JsonError", "Twice", "dump", "first_duplicate", "parse", "parse_object"]
 
@@ -65,11 +68,11 @@ def parse(data: bytes | bytearray | memoryview | str) -> Any:
     ``Infinity`` (RFC 8259 §6) and beyond `MAX_DEPTH`. Keys keep their order.
     """
     raw = data if isinstance(data, bytes) else data.encode() if isinstance(data, str) else bytes(data)
-    if orjson is None:
+    if _native is None:
         return _parse_exactly(raw)
     try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        value = _native.loads(raw)
+    except ValueError:
         return _parse_exactly(raw)  # names the place, or mends what orjson is stricter about
     keys, needs_exact = _survey(value)
     if needs_exact or keys != _keys_written(raw):
@@ -91,9 +94,10 @@ def dump(value: Any) -> bytes:
     Lone surrogates become U+FFFD and integers of any size are written out, so nothing that `parse` gave
     can fail here. Raises `TypeError` for what JSON has no word for (a bug of the caller).
     """
-    if orjson is not None:
+    if _native is not None:
         try:
-            return orjson.dumps(value)
+            written: bytes = _native.dumps(value)
+            return written
         except TypeError:  # a lone surrogate, or an integer beyond 64 bit
             value = _without_surrogates(value)
     try:
@@ -103,7 +107,7 @@ def dump(value: Any) -> bytes:
         text = json.dumps(_without_surrogates(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode()
     except ValueError as error:  # NaN and infinity, which orjson writes as null
-        if orjson is None and "Out of range" in str(error):
+        if _native is None and "Out of range" in str(error):
             return json.dumps(_without_nan(value), ensure_ascii=False, separators=(",", ":")).encode()
         raise
 

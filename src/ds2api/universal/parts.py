@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
-    "Audio", "CacheMark", "Call", "Citation", "Extra", "File", "Image", "Media", "Opaque", "Part", "Reasoning", "Refusal",
-    "Result", "Sealed", "Source", "Text", "Video",
+    "Audio", "CacheMark", "Call", "Citation", "Extra", "File", "Image", "Media", "Opaque", "Part", "Reasoning",
+    "Refusal", "Result", "Sealed", "Source", "Text", "Video",
 ]  # fmt: skip
 
 
