@@ -33,7 +33,7 @@ try:
 except ImportError:  # no native part for this Python: the same answers from the standard library
     pass
 
-__all__ = ["MAX_DEPTH", "JsonError", "Twice", "dump", "first_duplicate", "parse", "parse_object"]
+__all__ = ["MAX_DEPTH", "JsonError", "Twice", "dump", "first_duplicate", "parse", "parse_event", "parse_object"]
 
 # Deeper than any schema seen in the recordings (31), far below where parsers run out of stack (orjson 1,024,
 # json about 1,000): the same limit as Jackson's `StreamReadConstraints` halved twice (1,000 → 250).
@@ -78,6 +78,20 @@ def parse(data: bytes | bytearray | memoryview | str) -> Any:
     if needs_exact or keys != _keys_written(raw):
         return _parse_exactly(raw)
     return value
+
+
+def parse_event(data: bytes) -> Any:
+    """Read one JSON document of a provider's stream, fast: about 1 µs for 300 bytes where `parse` takes 6.
+
+    Not for what a client sends: two equal keys pass (the last one wins), integers beyond 64 bit become floats,
+    and depth is bounded by the native parser alone. Raises `JsonError` like `parse`.
+    """
+    if _native is not None:
+        try:
+            return _native.loads(data)
+        except ValueError:
+            pass  # names the place, or mends what orjson is stricter about
+    return _parse_exactly(data)
 
 
 def parse_object(data: bytes | bytearray | memoryview | str) -> dict[str, Any]:

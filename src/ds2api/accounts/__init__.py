@@ -1,1 +1,24 @@
-"""See the files of this room."""
+"""Accounts: which credential sends this.
+
+Words: an *account* is one credential at a provider with its limits and health; an *ask* says what is wanted;
+the *pool* answers with a *lease* (an account held for one attempt), a *ticket* (a place in the line) or a
+*refusal*; a *verdict* says what a provider's answer means for the account; what a provider's headers say about
+limits is *announced*.
+
+Promises: a lease has one owner and one release; what is given back goes to the first in line within the same
+call; a dead key is never tried again, and none is called dead without proof. Pure: no I/O, no clock of its own,
+no key (an account is known here by its id), so a week of traffic runs in a second.
+
+May import `universal`.
+"""
+
+from ds2api.accounts.account import Account, AccountLimits, Health
+from ds2api.accounts.announced import Announced, read_announced
+from ds2api.accounts.policy import Policy
+from ds2api.accounts.pool import AccountStatus, Ask, Candidate, Grant, Lease, Pool, Refused, Ticket
+from ds2api.accounts.verdicts import Action, Scope, Verdict, judge
+
+__all__ = [
+    "Account", "AccountLimits", "AccountStatus", "Action", "Announced", "Ask", "Candidate", "Grant", "Health",
+    "Lease", "Policy", "Pool", "Refused", "Scope", "Ticket", "Verdict", "judge", "read_announced",
+]  # fmt: skip

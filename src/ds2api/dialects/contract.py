@@ -35,8 +35,7 @@ Operation = Literal["generate", "count_tokens", "models", "model"]
 class Route:
     """A path that belongs to a dialect: ``Route("POST", "/v1/chat/completions", "generate")``.
 
-    ``{model}`` in a path matches one or more segments. `upstream_path` is what is appended to a provider's base
-    URL, without the version prefix (`Dialect.version_prefix`).
+    ``{model}`` at the end of a path matches one or more segments.
     """
 
     method: str
@@ -186,6 +185,7 @@ class Dialect(Protocol):
     version_prefix: str  # what a base URL without a version gets: "/v1"
     generate_path: str  # after the prefix: "/chat/completions"
     stream_type: str  # content-type of its streams
+    request_id_header: str  # where its clients look for the provider's id: "x-request-id"
     routes: tuple[Route, ...]  # the paths that its clients ask for
 
     def peek(self, body: dict[str, Any], path: str) -> Peek:

@@ -21,10 +21,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """Fields of one dialect that the universal format has no word for, as they came."""
+    """Fields of one dialect that the universal format has no word for, as they came.
+
+    `grave` names those whose loss most callers could not live with (`Losses.refuse_soft`); the others are
+    reported. Only the dialect that reads a field knows which it is.
+    """
 
     dialect: str
     fields: dict[str, Any]
+    grave: frozenset[str] = frozenset()
 
     def get(self, dialect: str) -> dict[str, Any]:
         """The fields, if they are `dialect`'s own; else nothing."""
@@ -158,6 +163,7 @@ class Result:
     cache: CacheMark | None = None
     path: str = ""
     extra: Extra | None = None
+    plain: bool = False  # the content came as one string, not as a list of parts
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ class Turn:
     name: str | None = None  # the participant's
     path: str = ""
     extra: Extra | None = None
+    plain: bool = False  # the content came as one string, not as a list of parts
 
 
 @dataclass(slots=True)
@@ -164,6 +165,7 @@ class Request:
     state: State | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
     extra: Extra | None = None
+    headers: list[tuple[str, str]] = field(default_factory=list)  # of its own dialect, which writes them back
 
     def path_of(self, name: str) -> str:
         """How the client calls the universal field `name`."""

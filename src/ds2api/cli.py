@@ -1,0 +1,273 @@
+"""The command line: what a person types, and what they read.
+
+Each command is a function that prints and returns an exit status: 0 well, 1 not well, 2 wrong usage. Nothing
+here knows how the gateway works; it starts one and says in plain words what is going on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ds2api import __version__
+
+__all__ = ["main"]
+
+_T = TypeVar("_T")
+
+_DEFAULT_FILE = "ds2api.toml"
+_DEFAULT_PORT = 8787
+
+_EPILOG = """\
+Getting started:
+  ds2api serve                       no file, no key: a demo that answers at once
+  OPENAI_API_KEY=… ds2api serve      serves that provider; several keys, separated by commas, make a pool
+  ds2api serve --config ds2api.toml  everything else; README.md has an example to copy
+
+Then point any OpenAI or Anthropic client at http://127.0.0.1:8787 (OpenAI SDK: …/v1).
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status; never raises for what a user does."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
+    if command is None:
+        parser.print_help()
+        return 2
+    try:
+        return command(options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `ds2api models | head`
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="ds2api",
+        formatter_class=raw,
+        description="A gateway for AI model APIs: any OpenAI or Anthropic client, any provider, one pool of accounts.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"ds2api {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    serve = commands.add_parser(
+        "serve",
+        formatter_class=raw,
+        help="run the gateway",
+        description="Run the gateway until Ctrl-C or SIGTERM (running answers finish first).\n"
+        "SIGHUP rereads the configuration; a broken one is refused and the old one goes on.",
+        epilog="Where the configuration comes from, in this order: --config FILE; ./ds2api.toml if it is there;\n"
+        "OPENAI_API_KEY, ANTHROPIC_API_KEY and the like in the environment; else the built-in demo.",
+    )
+    _add_config(serve)
+    serve.add_argument("--port", type=_port, metavar="N", help=f"listen on 127.0.0.1:N (default {_DEFAULT_PORT})")
+    serve.add_argument(
+        "--listen", metavar="ADDRESS", action="append", help="HOST:PORT, unix:PATH or fd:N instead; may be repeated"
+    )
+    serve.add_argument(
+        "--open", action="store_true", help="serve other machines although no caller needs a key (dangerous)"
+    )
+    serve.add_argument("--demo", action="store_true", help="run the built-in demo, whatever else is configured")
+    serve.add_argument("--log", choices=["text", "json", "off"], help="form of the access log (default text)")
+    serve.set_defaults(run=_serve)
+
+    check = commands.add_parser(
+        "check",
+        help="check a configuration without serving",
+        description="Check a configuration. Exit status 0: it is right; 1: what to mend is printed, all at once.",
+    )
+    _add_config(check)
+    check.add_argument(
+        "--live", action="store_true", help="also ask each account's provider for its models: which keys work?"
+    )
+    check.set_defaults(run=_check)
+
+    key = commands.add_parser("key", help="make a key for a caller of this gateway")
+    key_commands = key.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    new = key_commands.add_parser(
+        "new",
+        help="make one, and the lines for the configuration",
+        description="Make a new random key. It is shown once; the configuration holds only its hash.",
+    )
+    new.add_argument("name", metavar="NAME", help="who will use it, for example alice")
+    new.set_defaults(run=_new_key)
+
+    models = commands.add_parser(
+        "models", help="list the models that clients may ask for", description="List the models clients may ask for."
+    )
+    _add_config(models)
+    models.set_defaults(run=_models)
+
+    config = commands.add_parser(
+        "config",
+        help="show every setting with its default",
+        description="Print every setting with its default and its reason, as a file to start from.",
+    )
+    config.add_argument("--defaults", action="store_true", help="what is printed anyway; kept for scripts")
+    config.set_defaults(run=_config)
+
+    version = commands.add_parser("version", help="print the version and what it runs on")
+    version.set_defaults(run=_version)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", type=Path, help=f"the configuration (default ./{_DEFAULT_FILE})")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; wanted a number from 0 to 65535 (0: any free one)")
+    return int(text)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from ds2api.config import ConfigError
+
+    try:
+        return _run_loop(_serve_until_stopped(options))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"ds2api: cannot listen: {error.strerror or error}", file=sys.stderr)
+        if error.errno in (48, 98):
+            print("Is another gateway running there? Choose another port with --port N.", file=sys.stderr)
+        return 1
+
+
+async def _serve_until_stopped(options: argparse.Namespace) -> int:
+    from ds2api.config import ConfigError
+    from ds2api.service import Gateway
+    from ds2api.startup import adjusted, banner, load
+
+    async with AsyncExitStack() as stack:
+        config, what = await load(options.config, os.environ, stack, demo=options.demo)
+        listen = options.listen or ([f"127.0.0.1:{options.port}"] if options.port is not None else None)
+        config = adjusted(config, listen=listen, log=options.log)
+        gateway = await stack.enter_async_context(Gateway(config, is_open=options.open))
+        for warning in config.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        print(banner(gateway, what), flush=True)
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+
+        def reload() -> None:
+            if options.config is None and not Path(_DEFAULT_FILE).exists():
+                print("SIGHUP: there is no configuration file to read again", file=sys.stderr)
+                return
+            try:
+                from ds2api.config import from_file
+
+                fresh = adjusted(from_file(options.config or _DEFAULT_FILE), listen=listen, log=options.log)
+                pending = gateway.reload(fresh)
+            except ConfigError as error:
+                print(f"SIGHUP: the new configuration is refused, the old one goes on\n{error}", file=sys.stderr)
+                return
+            print("SIGHUP: the new configuration is in use", *pending, sep="\n  ", file=sys.stderr)
+
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        await stopped.wait()
+        print("ds2api: stopping; running answers finish first", file=sys.stderr)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from ds2api.config import ConfigError
+    from ds2api.startup import load_file_or_environment, summary
+
+    try:
+        config = load_file_or_environment(options.config, os.environ)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if config is None:
+        print(
+            f"There is no ./{_DEFAULT_FILE} and no provider key in the environment; name a file with --config FILE.",
+            file=sys.stderr,
+        )
+        return 1
+    for warning in config.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(summary(config))
+    if not options.live:
+        print("The configuration is right. `ds2api check --live` also tries the keys.")
+        return 0
+    return _run_loop(_check_live(config))
+
+
+async def _check_live(config: object) -> int:
+    from ds2api.config import Config
+    from ds2api.startup import live_table
+
+    assert isinstance(config, Config)
+    table, is_good = await live_table(config, os.environ)
+    print(table)
+    return 0 if is_good else 1
+
+
+def _new_key(options: argparse.Namespace) -> int:
+    from ds2api.gateway.callers import key_hash, new_key
+
+    if not options.name.replace("-", "").replace("_", "").isalnum():
+        print("A caller's name is made of letters, digits, `-` and `_`.", file=sys.stderr)
+        return 2
+    key = new_key()
+    print(f"The key for {options.name} (shown once; give it to them):\n\n  {key}\n")
+    print("Put this into the configuration:\n")
+    print(f'  [callers.{options.name}]\n  key_hash = "{key_hash(key)}"')
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from ds2api.config import ConfigError
+    from ds2api.startup import load_file_or_environment, model_lines
+
+    try:
+        config = load_file_or_environment(options.config, os.environ)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if config is None:
+        print("demo\ndemo-mini\ndemo-over-chat\ndemo-over-messages")
+        print("(the built-in demo: nothing is configured)", file=sys.stderr)
+        return 0
+    print("\n".join(_run_loop(model_lines(config, os.environ))))
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    from ds2api.settings_page import as_toml
+
+    print(as_toml(), end="")
+    return 0
+
+
+def _version(options: argparse.Namespace) -> int:
+    from ds2api.startup import runtime
+
+    print(f"ds2api {__version__}\n{runtime()}")
+    return 0
+
+
+def _run_loop(main_coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run on uvloop where it exists, else on asyncio."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main_coroutine)
+    return uvloop.run(main_coroutine)

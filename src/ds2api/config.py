@@ -1,0 +1,509 @@
+"""The configuration: one TOML file (or the environment) → the rooms' own settings, and every error at once.
+
+Checked by plain code over the standard library's `tomllib`, so that it works without any native part. What may
+stand in the file is known from the rooms' settings classes themselves (`_GROUPS`), so a new setting there is
+accepted, listed by `ds2api config` and documented without a change here. A wrong line is answered with the file,
+the path, what was found, what is allowed and the nearest right name; all wrong lines are told together.
+
+Keys are read here (environment, file, command) and are `Secret` from then on. No message of this file holds one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import stat
+import string
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from ds2api.accounts import Account, AccountLimits, Policy
+from ds2api.config_keys import KeySources
+from ds2api.config_values import joined
+from ds2api.dialects.registry import DIALECTS
+from ds2api.gateway.callers import Caller, key_hash
+from ds2api.gateway.providers import AUTH_STYLES, PRESETS, AuthStyle, Endpoint, Provider, endpoint
+from ds2api.gateway.routes import Route
+from ds2api.gateway.secret import Secret
+from ds2api.gateway.settings import Deadlines, Retries
+from ds2api.records import LogFormat
+from ds2api.universal.losses import LossPolicy
+from ds2api.wire.settings import Limits, Timeouts, TlsClient, TlsServer
+
+__all__ = ["SETTINGS", "Config", "ConfigError", "from_environment", "from_file", "from_mapping"]
+
+DEFAULT_LISTEN = "127.0.0.1:8787"
+_HASH_DIGITS = 64
+
+# TOML table → the classes whose fields may stand in it. A field that is no plain number is not for the file.
+SETTINGS: Mapping[str, tuple[type, ...]] = {
+    "limits": (Limits,),
+    "timeouts": (Timeouts, Deadlines),
+    "retries": (Retries,),
+    "pool": (Policy,),
+}
+
+
+class ConfigError(Exception):
+    """The configuration is wrong. `problems` has one line for each thing to mend."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
+        self.source = source
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that a gateway is built from. `warnings` are for the operator, and stop nothing."""
+
+    source: str
+    listen: tuple[str, ...]
+    providers: Mapping[str, Provider]
+    accounts: tuple[Account, ...]
+    routes: tuple[Route, ...] = ()
+    callers: tuple[tuple[str, Caller], ...] = ()
+    admin_hash: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    retries: Retries = field(default_factory=Retries)
+    policy: Policy = field(default_factory=Policy)
+    listen_tls: TlsServer | None = None
+    log: LogFormat = "text"
+    sealing_secret: bytes | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_exposed(self) -> bool:
+        """Others than this machine can reach it."""
+        return any(not _is_local(address) for address in self.listen)
+
+
+def from_file(path: str | Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read `path`. Raises `ConfigError` with every problem found."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), [f"the file cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), ["the file is not UTF-8 text"]) from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from None
+    readable_by_others = bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    return _Reader(str(path), environment, readable_by_others=readable_by_others).read(table)
+
+
+def from_mapping(table: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Config:
+    """The same for a table that is in memory already (embedding). Raises `ConfigError`."""
+    return _Reader("configuration", environment).read(dict(table))
+
+
+def from_environment(environment: Mapping[str, str]) -> Config | None:
+    """Providers whose usual variables (`OPENAI_API_KEY`, …) are set, each with one account for every key in it
+    (separated by commas). None if there is none."""
+    providers = {
+        name: {"accounts": [{"name": "key", "key_env": preset.environment}]}
+        for name, preset in PRESETS.items()
+        if preset.environment and environment.get(preset.environment, "").strip()
+    }
+    if not providers:
+        return None
+    return _Reader("environment", environment).read({"providers": providers})
+
+
+def setting_names(table: str) -> dict[str, Any]:
+    """The settings of one table with their defaults."""
+    return {
+        one.name: one.default
+        for kind in SETTINGS[table]
+        for one in fields(kind)
+        if isinstance(one.default, int | float)
+    }
+
+
+class _Reader(KeySources):
+    """Reads one table; collects what is wrong instead of stopping at the first."""
+
+    def read(self, table: dict[str, Any]) -> Config:
+        self.known(
+            table,
+            "",
+            ["listen", "tls", "log", "providers", "models", "callers", "admin", "secret_file", "secret_env", *SETTINGS],
+        )
+        settings = {name: self.settings(table, name) for name in SETTINGS}
+        providers, accounts = self.providers(self.table(table, "providers"))
+        routes = self.routes(self.table(table, "models"), providers)
+        callers = self.callers(self.table(table, "callers"))
+        listen = self.listen(table.get("listen", DEFAULT_LISTEN))
+        log = self.choice(table.get("log", "text"), "log", get_args(LogFormat))
+        admin = self.table(table, "admin")
+        self.known(admin, "admin", ["key_hash", "key_env"])
+        admin_hash = self.hash_of(admin, "admin") if admin else None
+        tls = self.server_tls(table)
+        secret = self.sealing_secret(table)
+        if not providers and not self.problems:
+            self.problem(
+                "providers",
+                "no provider is configured; add for example\n"
+                '      [providers.openai]\n      accounts = [{ name = "a", key_env = "OPENAI_API_KEY" }]',
+            )
+        if self.problems:
+            raise ConfigError(self.source, self.problems)
+        return Config(
+            self.source,
+            listen,
+            providers,
+            tuple(accounts),
+            tuple(routes),
+            tuple(callers),
+            admin_hash,
+            settings["limits"][Limits],
+            settings["timeouts"][Timeouts],
+            settings["timeouts"][Deadlines],
+            settings["retries"][Retries],
+            settings["pool"][Policy],
+            tls,
+            log or "text",
+            secret,
+            tuple(self.warnings),
+        )
+
+    def settings(self, table: Mapping[str, Any], name: str) -> dict[type, Any]:
+        given = self.table(table, name)
+        self.known(given, name, setting_names(name))
+        built: dict[type, Any] = {}
+        for kind in SETTINGS[name]:
+            values = {}
+            for one in fields(kind):
+                if one.name in given and isinstance(one.default, int | float):
+                    whole = isinstance(one.default, int)
+                    value = self.number(given, one.name, name, whole=whole, least=0 if one.name == "max" else 0.001)
+                    if value is not None:
+                        values[one.name] = value
+            built[kind] = kind(**values)
+        return built
+
+    # -- the parts
+
+    def listen(self, value: Any) -> tuple[str, ...]:
+        addresses = [value] if isinstance(value, str) else value
+        if not isinstance(addresses, list) or not addresses or not all(isinstance(a, str) for a in addresses):
+            self.wrong("listen", value, f'an address like "{DEFAULT_LISTEN}" or "unix:/run/ds2api.sock", or a list')
+            return (DEFAULT_LISTEN,)
+        for address in addresses:
+            if not address.startswith(("unix:", "fd:")) and not _is_host_port(address):
+                self.wrong("listen", address, f'host:port like "{DEFAULT_LISTEN}", "unix:/path" or "fd:3"')
+        return tuple(addresses)
+
+    def server_tls(self, table: Mapping[str, Any]) -> TlsServer | None:
+        tls = self.table(table, "tls")
+        if not tls:
+            return None
+        self.known(tls, "tls", ["certificate_file", "key_file"])
+        certificate, key = self.text(tls, "certificate_file", "tls"), self.text(tls, "key_file", "tls")
+        for name, file in (("certificate_file", certificate), ("key_file", key)):
+            if file is None:
+                self.problem(f"tls.{name}", "is missing: the path of a PEM file")
+            elif not Path(file).is_file():
+                self.problem(f"tls.{name}", f"there is no file {file!r}")
+        return TlsServer(certificate, key) if certificate and key else None
+
+    def providers(self, table: Mapping[str, Any]) -> tuple[dict[str, Provider], list[Account]]:
+        providers: dict[str, Provider] = {}
+        accounts: list[Account] = []
+        for name, given in table.items():
+            path = f"providers.{name}"
+            if not isinstance(given, dict):
+                self.wrong(path, given, f"a table: [{path}]")
+                continue
+            if "/" in name or "*" in name or not name.isprintable():
+                self.problem(path, "a provider's name holds no `/` and no `*`: targets are written provider/model")
+                continue
+            endpoints = self.endpoints(name, given, path)
+            own, secrets = self.accounts(name, given, path, endpoints)
+            accounts += own
+            if endpoints:
+                first_byte = self.number(given, "first_byte_idle_s", path)
+                event = self.number(given, "event_idle_s", path)
+                most = self.number(given, "default_max_output_tokens", path, whole=True, least=1)
+                streaming = self.choice(
+                    given.get("streaming", "both"), joined(path, "streaming"), ("both", "always", "never")
+                )
+                providers[name] = Provider(
+                    name,
+                    endpoints,
+                    secrets,
+                    PRESETS[name].models if name in PRESETS else (),
+                    first_byte,
+                    event,
+                    self.text(given, "anthropic_version", path) or "2023-06-01",
+                    None if most is None else int(most),
+                    streaming or "both",
+                )
+        return providers, accounts
+
+    def endpoints(self, name: str, given: Mapping[str, Any], path: str) -> dict[str, Endpoint]:
+        preset = PRESETS.get(name)
+        self.known(
+            given,
+            path,
+            [
+                "accounts",
+                "dialects",
+                "base_url",
+                "auth",
+                "flavour",
+                "headers",
+                "ca_file",
+                "certificate_file",
+                "key_file",
+                "unix",
+                "first_byte_idle_s",
+                "event_idle_s",
+                "anthropic_version",
+                "default_max_output_tokens",
+                "streaming",
+            ],
+        )
+        urls = self.base_urls(given, path, dict(preset.base_urls) if preset else None)
+        if urls is None:
+            return {}
+        tls = self.client_tls(given, path)
+        flavour = self.text(given, "flavour", path) or (preset.flavour if preset else "")
+        headers = self.headers(given, path)
+        built: dict[str, Endpoint] = {}
+        for dialect, url in urls.items():
+            auth: AuthStyle = (preset.auth.get(dialect, "bearer") if preset else None) or (
+                "x-api-key" if dialect == "messages" else "bearer"
+            )
+            if "auth" in given:
+                auth = self.choice(given["auth"], joined(path, "auth"), AUTH_STYLES) or auth
+            try:
+                built[dialect] = endpoint(
+                    dialect,
+                    url,
+                    auth=auth,
+                    flavour=flavour if dialect == "chat" else "",
+                    headers=headers,
+                    tls=tls,
+                    unix_path=self.text(given, "unix", path),
+                )
+            except ValueError as error:
+                self.problem(joined(path, "base_url"), str(error))
+        return built
+
+    def base_urls(self, given: Mapping[str, Any], path: str, preset: dict[str, str] | None) -> dict[str, str] | None:
+        dialects = given.get("dialects")
+        if dialects is not None:
+            if not isinstance(dialects, list) or not dialects:
+                self.wrong(joined(path, "dialects"), dialects, "a list like " + str(list(DIALECTS)))
+                return None
+            for dialect in dialects:
+                if dialect not in DIALECTS:
+                    self.wrong(joined(path, "dialects"), dialect, " or ".join(f'"{known}"' for known in DIALECTS))
+                    return None
+        url = given.get("base_url")
+        if url is None:
+            if preset is None:
+                nearest = difflib.get_close_matches(path.rpartition(".")[2], PRESETS, n=1)
+                hint = f" Or did you mean the preset [providers.{nearest[0]}]?" if nearest else ""
+                self.problem(
+                    path,
+                    "is no preset, so it needs `base_url` and `dialects`; presets: " + ", ".join(PRESETS) + "." + hint,
+                )
+                return None
+            return {dialect: preset[dialect] for dialect in dialects or preset if dialect in preset}
+        if isinstance(url, str):
+            speaks = dialects or list(preset or ())
+            if not speaks:
+                self.problem(joined(path, "dialects"), f"is missing: how it speaks, of {list(DIALECTS)}")
+                return None
+            return dict.fromkeys(speaks, url)
+        if isinstance(url, dict) and url and all(isinstance(one, str) for one in url.values()):
+            for dialect in url:
+                if dialect not in DIALECTS:
+                    self.wrong(joined(path, "base_url"), dialect, " or ".join(f'"{known}"' for known in DIALECTS))
+                    return None
+            return {dialect: url[dialect] for dialect in dialects or url if dialect in url}
+        self.wrong(joined(path, "base_url"), url, 'a URL, or one for each dialect: { chat = "…", messages = "…" }')
+        return None
+
+    def client_tls(self, given: Mapping[str, Any], path: str) -> TlsClient | None:
+        names = ("ca_file", "certificate_file", "key_file")
+        files = {name: self.text(given, name, path) for name in names}
+        for name, file in files.items():
+            if file is not None and not Path(file).is_file():
+                self.problem(joined(path, name), f"there is no file {file!r}")
+        return TlsClient(**files) if any(files.values()) else None
+
+    def headers(self, given: Mapping[str, Any], path: str) -> list[tuple[str, str]]:
+        headers = self.table(given, "headers", path)
+        built = []
+        for name, value in headers.items():
+            where = joined(path, f"headers.{name}")
+            if not isinstance(value, str) or any(ord(character) < 32 for character in value):
+                self.wrong(where, value, "a text without line breaks")
+            elif not name or not all(character in string.ascii_letters + string.digits + "-_" for character in name):
+                self.problem(where, "a header's name is made of letters, digits, `-` and `_`")
+            elif name.lower() in ("host", "content-length", "transfer-encoding", "connection"):
+                self.problem(where, "this header is the gateway's own")
+            else:
+                built.append((name.lower(), value))
+        return built
+
+    def accounts(
+        self, provider: str, given: Mapping[str, Any], path: str, endpoints: Mapping[str, Endpoint]
+    ) -> tuple[list[Account], dict[str, Secret | None]]:
+        listed = given.get("accounts")
+        needs_key = any(one.auth != "none" for one in endpoints.values())
+        if listed is None:
+            if needs_key and endpoints:
+                preset = PRESETS.get(provider)
+                variable = preset.environment if preset else "MY_KEY"
+                self.problem(
+                    joined(path, "accounts"),
+                    f'is missing: write accounts = [{{ name = "a", key_env = "{variable}" }}], or auth = "none" if '
+                    "this provider wants no key",
+                )
+                return [], {}
+            listed = [{"name": "default"}]
+        if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) for one in listed):
+            self.wrong(joined(path, "accounts"), listed, 'a list like [{ name = "a", key_env = "OPENAI_API_KEY" }]')
+            return [], {}
+        built: list[Account] = []
+        secrets: dict[str, Secret | None] = {}
+        for index, one in enumerate(listed):
+            where = f"{path}.accounts[{index}]"
+            self.known(
+                one,
+                where,
+                [
+                    "name",
+                    "key",
+                    "key_env",
+                    "key_file",
+                    "key_command",
+                    "limit_group",
+                    "rpm",
+                    "tpm",
+                    "concurrency",
+                    "weight",
+                ],
+            )
+            name = self.text(one, "name", where) or f"{index + 1}"
+            keys = self.keys(one, where) if needs_key or any(word.startswith("key") for word in one) else [None]
+            numbers = {word: self.number(one, word, where, least=0.001) for word in ("rpm", "tpm", "weight")}
+            most = self.number(one, "concurrency", where, whole=True, least=1)
+            group = self.text(one, "limit_group", where)
+            for count, secret in enumerate(keys, 1):
+                account_id = f"{provider}/{name}" + (f"-{count}" if len(keys) > 1 else "")
+                if account_id in secrets:
+                    self.problem(where, f"a second account is called {name!r}; names tell accounts apart")
+                    continue
+                secrets[account_id] = secret
+                built.append(
+                    Account(
+                        account_id,
+                        provider,
+                        AccountLimits(numbers["rpm"], numbers["tpm"], None if most is None else int(most)),
+                        group=f"{provider}:{group}" if group else "",
+                        weight=numbers["weight"] or 1.0,
+                        tag=secret.tag if secret else Secret(account_id).tag,
+                    )
+                )
+        return built, secrets
+
+    def routes(self, table: Mapping[str, Any], providers: Mapping[str, Provider]) -> list[Route]:
+        routes = []
+        for name, given in table.items():
+            path = f'models."{name}"'
+            losses: LossPolicy = "report"
+            targets = given
+            if isinstance(given, dict):
+                self.known(given, path, ["targets", "losses"])
+                targets = given.get("targets")
+                losses = (
+                    self.choice(given.get("losses", "report"), joined(path, "losses"), get_args(LossPolicy)) or losses
+                )
+            if isinstance(targets, str):
+                targets = [targets]
+            if not isinstance(targets, list) or not targets or not all(isinstance(one, str) for one in targets):
+                self.wrong(path, given, '"provider", "provider/model", a list of those, or { targets = […] }')
+                continue
+            if name.count("*") > 1:
+                self.problem(path, "a pattern holds one `*`")
+            for target in targets:
+                provider = target.partition("/")[0]
+                if provider not in providers:
+                    nearest = difflib.get_close_matches(provider, providers, n=1)
+                    hint = (
+                        f"did you mean {nearest[0]!r}?" if nearest else f"configured: {', '.join(providers) or 'none'}"
+                    )
+                    self.problem(path, f"target {target!r}: there is no provider {provider!r}; {hint}")
+            routes.append(Route(name, tuple(targets), losses))
+        return routes
+
+    def callers(self, table: Mapping[str, Any]) -> list[tuple[str, Caller]]:
+        callers: list[tuple[str, Caller]] = []
+        for name, given in table.items():
+            path = f"callers.{name}"
+            if not isinstance(given, dict):
+                self.wrong(path, given, f"a table: [{path}]")
+                continue
+            self.known(given, path, ["key_hash", "key_env", "patience_s", "models"])
+            hashed = self.hash_of(given, path)
+            models = given.get("models")
+            if models is not None and (not isinstance(models, list) or not all(isinstance(m, str) for m in models)):
+                self.wrong(joined(path, "models"), models, 'a list of model names or patterns like ["gpt-*"]')
+                models = None
+            if hashed is None:
+                continue
+            same = next((other for known, other in callers if known == hashed), None)
+            if same is not None:
+                self.problem(path, f"has the same key as callers.{same.name}")
+            caller = Caller(name, self.number(given, "patience_s", path), None if models is None else tuple(models))
+            callers.append((hashed, caller))
+        return callers
+
+    def hash_of(self, given: Mapping[str, Any], path: str) -> str | None:
+        if ("key_hash" in given) == ("key_env" in given):
+            self.problem(path, "wanted exactly one of key_hash (made by `ds2api key new`) and key_env")
+            return None
+        if "key_env" in given:
+            name = self.text(given, "key_env", path)
+            value = self.variable(name, joined(path, "key_env")) if name else None
+            return key_hash(value.strip()) if value else None
+        hashed = given["key_hash"]
+        digits = hashed.removeprefix("sha256:") if isinstance(hashed, str) else ""
+        if len(digits) != _HASH_DIGITS or any(digit not in "0123456789abcdef" for digit in digits) or digits == hashed:
+            # What stands here may be the key itself, by mistake: it is not repeated.
+            self.problem(
+                joined(path, "key_hash"), 'wanted "sha256:" and 64 hexadecimal digits, as `ds2api key new` prints'
+            )
+            return None
+        return str(hashed)
+
+
+def _is_host_port(address: str) -> bool:
+    host, colon, port = address.rpartition(":")
+    return bool(colon and host and port.isdecimal() and int(port) < 65536)
+
+
+def _is_local(address: str) -> bool:
+    if address.startswith(("unix:", "fd:")):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

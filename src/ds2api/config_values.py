@@ -1,0 +1,85 @@
+"""Typed values out of a configuration table, and what is said of wrong ones.
+
+Every complaint has the path of the value, what was found and what is wanted; all are collected, so that a person
+mends a file once. What is long and random enough to be a key is never repeated: people put keys into the wrong
+place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ds2api.gateway.secret import Secret
+
+__all__ = ["ValueReader", "joined", "shown"]
+
+_LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{20,}")
+
+
+class ValueReader:
+    """Reads values; `problems` and `warnings` grow as it goes."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+
+    def problem(self, path: str, text: str) -> None:
+        self.problems.append(f"{path}: {text}" if path else text)
+
+    def wrong(self, path: str, value: Any, wanted: str) -> None:
+        self.problem(path, f"found {shown(value)}, wanted {wanted}")
+
+    def known(self, table: Mapping[str, Any], path: str, names: Iterable[str]) -> None:
+        allowed = list(names)
+        for name in table:
+            if name not in allowed:
+                nearest = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+                hint = f"did you mean `{nearest[0]}`?" if nearest else f"allowed here: {', '.join(sorted(allowed))}"
+                self.problem(joined(path, name), f"there is no such setting; {hint}")
+
+    def table(self, table: Mapping[str, Any], name: str, path: str = "") -> dict[str, Any]:
+        value = table.get(name, {})
+        if isinstance(value, dict):
+            return value
+        self.wrong(joined(path, name), value, f"a table: [{joined(path, name)}]")
+        return {}
+
+    def text(self, table: Mapping[str, Any], name: str, path: str) -> str | None:
+        value = table.get(name)
+        if value is None or (isinstance(value, str) and value.strip()):
+            return value
+        self.wrong(joined(path, name), value, "a text that is not empty")
+        return None
+
+    def number(
+        self, table: Mapping[str, Any], name: str, path: str, *, whole: bool = False, least: float = 0.0
+    ) -> float | None:
+        value = table.get(name)
+        if value is None:
+            return None
+        kind = "a whole number" if whole else "a number"
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value >= least:
+            self.wrong(joined(path, name), value, f"{kind} of at least {least:g}")
+            return None
+        return value
+
+    def choice(self, value: Any, path: str, allowed: Iterable[str]) -> Any:
+        options = list(allowed)
+        if value in options:
+            return value
+        self.wrong(path, value, " or ".join(f'"{option}"' for option in options))
+        return None
+
+
+def joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def shown(value: Any) -> str:
+    """`value` for an error message. What is long and random enough to be a key is never repeated: people put
+    keys into the wrong place."""
+    text = _LIKE_A_KEY.sub(lambda found: Secret(found[0]).shown, repr(value))
+    return text if len(text) <= 60 else text[:60] + "…"

@@ -1,0 +1,114 @@
+"""How much to think: universal → the field that a chat server reads (`mapping.md` §2, the table of efforts).
+
+A chat client's own spelling goes out as it came wherever the server knows that spelling. Everything else is said
+in the server's words: OpenAI's `reasoning_effort`, OpenRouter's `reasoning`, DeepSeek's `thinking`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ds2api.dialects.chat.destination import Destination
+from ds2api.dialects.effort import effort_of, nearest
+from ds2api.universal.request import Effort, ReasoningControl, Request
+
+__all__ = ["write_reasoning"]
+
+# What every server with efforts took from its first day.
+_COMMON: tuple[Effort, ...] = ("low", "medium", "high")
+
+_DEEPSEEK: dict[Effort, str] = {
+    "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "high", "max": "max",
+}  # fmt: skip
+
+_SPELLINGS = {
+    "effort": frozenset({"reasoning_effort"}),
+    "openrouter": frozenset({"reasoning", "reasoning_effort"}),
+    "deepseek": frozenset({"thinking"}),
+}
+
+
+def write_reasoning(request: Request, body: dict[str, Any], destination: Destination) -> None:
+    """Put what `request.reasoning` asks for into `body`."""
+    control = request.reasoning
+    if control is None:
+        return
+    came = control.extra.get("chat") if control.extra is not None else {}
+    style = destination.flavour.reasoning_style
+    if destination.is_same and (destination.is_verbatim or came.keys() <= _SPELLINGS[style]):
+        body.update(came)
+        return
+    destination.lose_extra(control.extra, control.path)
+    effort = _effort(control, request)
+    match style:
+        case "openrouter":
+            _write_openrouter(control, effort, body)
+        case "deepseek":
+            _write_deepseek(control, effort, body, destination)
+        case "effort":
+            _write_effort(control, effort, body, destination)
+
+
+def _effort(control: ReasoningControl, request: Request) -> Effort | None:
+    """The word, by whatever was said; None where the model is to decide."""
+    if control.mode == "disabled":
+        return "none"
+    if control.effort is not None:
+        return control.effort
+    if control.budget_tokens is not None:
+        return effort_of(control.budget_tokens, request.max_output_tokens)
+    return None
+
+
+def _write_effort(
+    control: ReasoningControl, effort: Effort | None, body: dict[str, Any], destination: Destination
+) -> None:
+    if effort is None:
+        return
+    losses, accepted = destination.losses, destination.capabilities.efforts
+    if accepted is None:
+        if effort == "none":
+            losses.report("dropped", control.path, "how to turn thinking off is not known of this model")
+            return
+        accepted = _COMMON
+    if not accepted:
+        if effort != "none":
+            losses.report("dropped", control.path, "this model does not reason on request")
+        return
+    sent = nearest(effort, accepted)
+    if sent is None:
+        losses.report("dropped", control.path, f'this model takes none of the words near "{effort}"')
+        return
+    if sent != effort:
+        losses.report("clamped", control.path, f'"{effort}" became "{sent}", the nearest that this model takes')
+    body["reasoning_effort"] = sent
+
+
+def _write_openrouter(control: ReasoningControl, effort: Effort | None, body: dict[str, Any]) -> None:
+    wanted: dict[str, Any] = {}
+    if effort == "none":
+        wanted["enabled"] = False
+    elif control.effort is None and control.budget_tokens is not None:
+        wanted["max_tokens"] = control.budget_tokens
+    elif effort is not None:
+        wanted["effort"] = "xhigh" if effort == "max" else effort
+    elif control.mode == "enabled":
+        wanted["enabled"] = True
+    if control.show == "none":
+        wanted["exclude"] = True
+    if wanted:
+        body["reasoning"] = wanted
+
+
+def _write_deepseek(
+    control: ReasoningControl, effort: Effort | None, body: dict[str, Any], destination: Destination
+) -> None:
+    if effort is None:
+        if control.mode == "enabled":
+            body["thinking"] = {"type": "enabled"}
+        return
+    body["thinking"] = {"type": "disabled" if effort == "none" else "enabled"}
+    if effort != "none":
+        body["reasoning_effort"] = _DEEPSEEK[effort]
+        if effort == "xhigh":
+            destination.losses.report("clamped", control.path, '"xhigh" became "high", the nearest that DeepSeek takes')

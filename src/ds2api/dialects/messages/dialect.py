@@ -1,0 +1,94 @@
+"""The dialect `messages`, door by door (`dialects.contract.Dialect`): each is a line into the file that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ds2api import jsons
+from ds2api.dialects import splice
+from ds2api.dialects.contract import Asker, ModelInfo, Outgoing, Peek, Route, Target, WrittenError
+from ds2api.dialects.messages import errors, models, peek, request_in, request_out, response, token_count
+from ds2api.dialects.messages.decoder import MessagesDecoder
+from ds2api.dialects.messages.encoder import MessagesEncoder
+from ds2api.dialects.messages.tap import MessagesTap
+from ds2api.universal.errors import Error
+from ds2api.universal.losses import Loss
+from ds2api.universal.request import Request
+from ds2api.universal.response import Response
+
+__all__ = ["MessagesDialect"]
+
+_COUNT = "/count_tokens"
+_RELAYED = ("anthropic-version", "anthropic-beta")
+
+
+class MessagesDialect:
+    """Anthropic's Messages API. Stateless."""
+
+    name = "messages"
+    version_prefix = "/v1"
+    generate_path = "/messages"
+    stream_type = "text/event-stream"
+    request_id_header = "request-id"
+    routes = (
+        Route("POST", "/v1/messages", "generate"),
+        Route("POST", "/v1/messages/count_tokens", "count_tokens"),
+        Route("GET", "/v1/models", "models"),
+        Route("GET", "/v1/models/{model}", "model"),
+    )
+
+    def peek(self, body: dict[str, Any], path: str) -> Peek:
+        return peek.peek(body)
+
+    def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
+        """Usage is always in the stream here, so `ask_usage` changes nothing."""
+        if body.get("model") == model:
+            return raw
+        return splice.replace_value(raw, "model", jsons.dump(model))
+
+    def read_request(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
+        return request_in.read_request(body, headers, counts_only=path.partition("?")[0].endswith(_COUNT))
+
+    def write_request(self, request: Request, target: Target) -> Outgoing:
+        return request_out.write_request(request, target)
+
+    def relay_headers(self, headers: Mapping[str, str], target: Target) -> list[tuple[str, str]]:
+        """The client's version and betas; the target's version where the client named none."""
+        relayed = [(name.lower(), value) for name, value in headers.items() if name.lower() in _RELAYED]
+        if not any(name == "anthropic-version" for name, _ in relayed):
+            relayed.insert(0, ("anthropic-version", target.anthropic_version))
+        return relayed
+
+    def read_response(self, body: dict[str, Any]) -> Response:
+        return response.read_response(body)
+
+    def write_response(self, response_: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
+        return response.write_response(response_, asker)
+
+    def decoder(self, flavour: str = "") -> MessagesDecoder:
+        return MessagesDecoder()
+
+    def encoder(self, asker: Asker) -> MessagesEncoder:
+        return MessagesEncoder(asker)
+
+    def tap(self, *, strip_usage: bool) -> MessagesTap:
+        return MessagesTap()
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
+        return errors.read_error(status, headers, body)
+
+    def write_error(self, error: Error, request_id: str) -> WrittenError:
+        return errors.write_error(error, request_id)
+
+    def write_models(self, models_: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes:
+        return models.write_models(models_, query)
+
+    def write_model(self, model: ModelInfo) -> bytes:
+        return models.write_model(model)
+
+    def write_token_count(self, count: int) -> bytes:
+        return token_count.write_token_count(count)
+
+    def read_token_count(self, body: Any) -> int | None:
+        return token_count.read_token_count(body)

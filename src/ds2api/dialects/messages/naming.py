@@ -1,0 +1,56 @@
+"""Names and ids that Anthropic takes, derived from those it does not: always the same from the same.
+
+Tool names are ``[A-Za-z0-9_-]{1,128}``, call ids ``[A-Za-z0-9_-]+`` and no two calls of a conversation share one
+(`features.md` row 12, `mapping.md` §2). A changed tool name is noted, so that the answer shows the client's own; a
+changed id needs no way back, since it only occurs in what the client sends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+__all__ = ["CallIds", "ToolNames"]
+
+_legal_name = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch
+_legal_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_illegal = re.compile(r"[^A-Za-z0-9_-]")
+_NAME_CHARACTERS = 128
+
+
+class ToolNames:
+    """`changed` maps a name as Anthropic knows it to the client's."""
+
+    def __init__(self) -> None:
+        self.changed: dict[str, str] = {}
+
+    def of(self, name: str) -> str:
+        """The legal name for `name`: itself where it is legal."""
+        if _legal_name(name):
+            return name
+        digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+        legal = f"{_illegal.sub('_', name)[: _NAME_CHARACTERS - 9]}_{digest}"
+        self.changed[legal] = name
+        return legal
+
+
+class CallIds:
+    """Ids in the order of the conversation: each call `begin`s, each result asks `of` for the latest."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, str] = {}
+        self._used: set[str] = set()
+
+    def begin(self, id_: str) -> str:
+        """The id of a new call. One that was used before gets another, as its result will."""
+        legal, again = id_, 0
+        while not _legal_id(legal) or legal in self._used:
+            legal = "toolu_" + hashlib.sha256(f"{again}:{id_}".encode(errors="replace")).hexdigest()[:24]
+            again += 1
+        self._used.add(legal)
+        self._given[id_] = legal
+        return legal
+
+    def of(self, id_: str) -> str | None:
+        """The id of the latest call with `id_`; None if there was none."""
+        return self._given.get(id_)

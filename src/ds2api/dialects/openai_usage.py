@@ -1,0 +1,76 @@
+"""OpenAI's usage block, taken apart into disjoint counters and put together again (`features.md` §5).
+
+`prompt_tokens` holds cached and cache-written tokens, `completion_tokens` holds reasoning. Accents that were
+recorded and are read here: DeepSeek's `prompt_cache_hit_tokens`; xAI's completion *without* its reasoning and
+Google's without its thoughts, both of which show in the total. What was not said stays None; an explicit 0
+stays 0. The block as it came is kept in `raw` and written back whole by the dialect that read it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ds2api.universal.usage import Usage
+
+__all__ = ["read_usage", "written_usage"]
+
+
+def read_usage(block: dict[str, Any], dialect: str) -> Usage:
+    """The counters of `block`. Total: whatever is no whole number is not known."""
+    prompt = _count(block, "prompt_tokens")
+    completion = _count(block, "completion_tokens")
+    prompt_details = _details(block, "prompt_tokens_details")
+    completion_details = _details(block, "completion_tokens_details")
+    cached = _count(prompt_details, "cached_tokens")
+    if cached is None:
+        cached = _count(block, "prompt_cache_hit_tokens")
+    written = _count(prompt_details, "cache_write_tokens")
+    reasoning = _count(completion_details, "reasoning_tokens")
+    total = _count(block, "total_tokens")
+    if total is not None and prompt is not None and completion is not None and total > prompt + completion:
+        # More than the sum: what was thought is outside of the completion. xAI names it, Google does not.
+        beyond = total - prompt - completion
+        if reasoning is None or reasoning in {0, beyond}:
+            reasoning = beyond
+            completion += beyond
+    return Usage(
+        input_uncached=None if prompt is None else max(0, prompt - (cached or 0) - (written or 0)),
+        cache_read=cached,
+        cache_write=written,
+        output_text=None if completion is None else max(0, completion - (reasoning or 0)),
+        output_reasoning=reasoning,
+        raw=(dialect, block),
+    )
+
+
+def written_usage(usage: Usage, dialect: str) -> dict[str, Any]:
+    """The block for a client: as it came if `dialect` read it, else put together from what is known.
+
+    The SDKs take no null for the three totals: an unknown side is written as 0, and the caller says so.
+    """
+    if usage.raw is not None and usage.raw[0] == dialect:
+        block: dict[str, Any] = usage.raw[1]
+        return block
+    prompt, completion = usage.input_total or 0, usage.output_total or 0
+    written: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    prompt_details = {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write}
+    known = {name: count for name, count in prompt_details.items() if count is not None}
+    if known:
+        written["prompt_tokens_details"] = known
+    if usage.output_reasoning is not None:
+        written["completion_tokens_details"] = {"reasoning_tokens": usage.output_reasoning}
+    return written
+
+
+def _count(block: dict[str, Any], name: str) -> int | None:
+    value = block.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _details(block: dict[str, Any], name: str) -> dict[str, Any]:
+    value = block.get(name)
+    return value if isinstance(value, dict) else {}

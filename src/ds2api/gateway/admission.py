@@ -1,0 +1,90 @@
+"""Where exchanges wait for an account: the pool's tickets, made awaitable.
+
+The pool decides and knows the time; this is the small part that sleeps. One timer for the whole line, set to
+the pool's next moment; a ticket is a future. What a finished attempt frees is handed on in the same call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ds2api.accounts import Announced, Ask, Grant, Lease, Pool, Refused, Ticket, Verdict
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """The pool's async door. `clock` is the pool's clock (the loop's time unless a test says otherwise)."""
+
+    def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
+        self.pool = pool
+        self._clock = clock
+        self._waiting: dict[Ticket, asyncio.Future[Lease | Refused]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def now(self) -> float:
+        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
+
+    async def acquire(self, ask: Ask) -> Lease | Refused:
+        """Wait for an account, at most until `ask.deadline`.
+
+        Cancelled while waiting it leaves the line; a lease that was granted in that very moment goes back.
+        """
+        answer = self.pool.acquire(ask, self.now())
+        if not isinstance(answer, Ticket):
+            return answer
+        granted: asyncio.Future[Lease | Refused] = asyncio.get_running_loop().create_future()
+        self._waiting[answer] = granted
+        self._set_timer()
+        try:
+            return await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled() and isinstance(granted.result(), Lease):
+                lease = granted.result()
+                assert isinstance(lease, Lease)
+                self.give_back(lease)
+            raise
+        finally:
+            self._waiting.pop(answer, None)
+            self.pool.cancel(answer)
+
+    def settle(
+        self, lease: Lease, verdict: Verdict | None, *, used: float | None = None, announced: Announced | None = None
+    ) -> None:
+        """The attempt is over; see `Pool.settle`."""
+        self._hand_out(self.pool.settle(lease, verdict, self.now(), used=used, announced=announced))
+
+    def give_back(self, lease: Lease) -> None:
+        """The attempt ended without a word about the account; harmless twice."""
+        self._hand_out(self.pool.give_back(lease, self.now()))
+
+    def close(self) -> None:
+        """Stop the timer. Whoever waits still is the caller's to cancel."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _hand_out(self, grants: list[Grant]) -> None:
+        for grant in grants:
+            waiting = self._waiting.get(grant.ticket)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(grant.outcome)
+            elif isinstance(grant.outcome, Lease):  # its owner has just gone
+                self.give_back(grant.outcome)
+        if self._waiting:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        wake_at = self.pool.next_wake()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if wake_at is not None:
+            delay_s = max(0.0, wake_at - self.now())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._hand_out(self.pool.tick(self.now()))
+        self._set_timer()

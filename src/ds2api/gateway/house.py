@@ -1,0 +1,71 @@
+"""What all exchanges share: one object a gateway, handed to each of them."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ds2api.dialects.contract import ModelInfo
+from ds2api.gateway.admission import Admission
+from ds2api.gateway.callers import Callers
+from ds2api.gateway.catalogue import Catalogue
+from ds2api.gateway.providers import Provider
+from ds2api.gateway.routes import Routes
+from ds2api.gateway.settings import Deadlines, Retries
+from ds2api.records import AccessLog
+from ds2api.universal.envelope import Sealer
+from ds2api.wire.timers import TimerWheel
+from ds2api.wire.upstream import Client
+
+__all__ = ["House"]
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+@dataclass(slots=True)
+class House:
+    """The gateway's rooms, joined. `wall` is the wall clock, `new_id` gives unguessable tails for ids."""
+
+    providers: Mapping[str, Provider]
+    routes: Routes
+    callers: Callers
+    admission: Admission
+    client: Client
+    wheel: TimerWheel
+    catalogue: Catalogue
+    log: AccessLog
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    retries: Retries = field(default_factory=Retries)
+    sealer: Sealer = field(default_factory=lambda: Sealer(secrets.token_bytes(32)))
+    user_agent: str = "ds2api"
+    wall: Callable[[], float] = time.time
+    new_id: Callable[[], str] = _new_id
+
+    def now(self) -> float:
+        """The clock of deadlines, leases and durations. Not the wall's."""
+        return self.admission.now()
+
+    def pinned_accounts(self, pins: tuple[str, ...]) -> tuple[str, ...]:
+        """The tags of the accounts that made the envelopes in `pins`; foreign and broken ones say nothing."""
+        if not pins:
+            return ()
+        opened = (self.sealer.open(pin) for pin in pins)
+        return tuple(sealed.account for sealed in opened if sealed is not None and sealed.account)
+
+    def models(self, names: list[tuple[str, str]]) -> list[ModelInfo]:
+        """Model names and owners as entries of a list."""
+        return [self.catalogue.info(name, owner) for name, owner in names]
+
+    def report_bug(self, error: BaseException, request_id: str) -> None:
+        """A failure of our own: the whole trace to the operator, only the id to the client. A trace shows code
+        lines, no values, so no key and no content."""
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        self.log.note(f"bug in exchange {request_id}: {type(error).__name__}\n{trace}")
+        if sys.flags.dev_mode:
+            self.log.note(f"{error!r}")

@@ -1,0 +1,136 @@
+"""The lanes of a stream: what happens to a provider's bytes on their way to the client.
+
+Two objects with the same doors. `Relay` watches and passes; `Translate` decodes, undoes what the request's
+translation changed, and encodes. Both are plain synchronous code on the data plane: bytes in, bytes out, all the
+events of one read together. Neither knows a socket, a task or a clock.
+
+What both promise: an error that comes before any content is kept in `error` and not a byte of it is given out, so
+that the exchange may still try elsewhere; after content it is given out in the client's own form.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ds2api.dialects.contract import Decoder, Encoder, Tap
+from ds2api.universal import events as ev
+from ds2api.universal.errors import Error
+from ds2api.universal.restore import Restorer
+from ds2api.universal.usage import Usage
+
+__all__ = ["Lane", "Relay", "Translate"]
+
+
+class Lane(Protocol):
+    name: str
+
+    @property
+    def content_seen(self) -> bool:
+        """Something that a client would call an answer has come."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The answer is complete: nothing that follows matters."""
+        ...
+
+    @property
+    def error(self) -> Error | None: ...
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    def feed(self, data: bytes) -> bytes:
+        """The client's bytes for the provider's `data`."""
+        ...
+
+    def end(self) -> bytes:
+        """The provider's bytes are over."""
+        ...
+
+
+class Relay:
+    """Same dialect on both sides: bytes pass as they are, a `Tap` reads usage and the end."""
+
+    name = "relay"
+    __slots__ = ("_encoder", "_tap")
+
+    def __init__(self, tap: Tap, encoder: Encoder) -> None:
+        self._tap = tap
+        self._encoder = encoder  # writes nothing but the error form
+
+    @property
+    def content_seen(self) -> bool:
+        return self._tap.content_seen
+
+    @property
+    def ended(self) -> bool:
+        return self._tap.ended
+
+    @property
+    def error(self) -> Error | None:
+        return self._tap.error
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._tap.usage
+
+    def feed(self, data: bytes) -> bytes:
+        return self._tap.forward(data)
+
+    def end(self) -> bytes:
+        had_error = self._tap.error is not None
+        rest = self._tap.end()
+        if self._tap.error is not None and not had_error and self._tap.content_seen:
+            # Cut in the middle: whatever half event is left would garble the error that follows it.
+            return self._encoder.encode([ev.Failed(self._tap.error)])
+        return rest
+
+
+class Translate:
+    """Provider's dialect to client's, event by event."""
+
+    name = "translate"
+    __slots__ = ("_decoder", "_encoder", "_restorer", "content_seen", "ended", "error", "usage")
+
+    def __init__(self, decoder: Decoder, encoder: Encoder, restorer: Restorer | None = None) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+        self._restorer = restorer
+        self.content_seen = False
+        self.ended = False
+        self.error: Error | None = None
+        self.usage: Usage | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        return self._take(self._decoder.feed(data))
+
+    def end(self) -> bytes:
+        return b"" if self.ended or self.error is not None else self._take(self._decoder.end())
+
+    def _take(self, events: list[ev.Event]) -> bytes:
+        if self._restorer is not None:
+            events = self._restorer.events(events)
+        for event in events:
+            kind = type(event)
+            if kind is ev.TextDelta:
+                self.content_seen = True
+            elif isinstance(event, ev.UsageSeen):
+                self._use(event.usage)
+            elif kind is ev.Ended:
+                self.ended = True
+            elif isinstance(event, ev.Failed):
+                self.error = event.error
+                if not self.content_seen:
+                    return b""
+            elif isinstance(event, ev.Started):
+                if event.usage is not None:
+                    self._use(event.usage)
+            elif isinstance(event, ev.CONTENT) or (isinstance(event, ev.PartStarted) and event.kind == "call"):
+                self.content_seen = True
+        return self._encoder.encode(events)
+
+    def _use(self, usage: Usage) -> None:
+        if self.usage is None:
+            self.usage = Usage()
+        self.usage.merge(usage)

@@ -1,0 +1,190 @@
+"""Moves one streamed answer from the provider's connection through a lane to the client.
+
+Synchronous callbacks, no task, no await for a chunk: `Answer.stream` calls in with every read, the lane makes the
+client's bytes, one write leaves. The exchange waits twice: for `opened` (content, the end, or a failure) and,
+after it has committed, for `done`.
+
+Work per callback is bounded. One read can bring 256 KB, over a thousand events, several milliseconds in which
+every other stream would wait; beyond `_SLICE_BYTES` the rest is taken up in the next turn of the loop, with the
+provider paused meanwhile. Memory per stream: (one read + the client's high-water mark) × the growth of the
+translation (a delta of chat is about 1.3 times one of messages); what is held back before the head is bounded by
+`_HELD_MOST_BYTES`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from ds2api.gateway.client_stream import ClientStream
+from ds2api.gateway.lanes import Lane
+from ds2api.universal.errors import Error, Fault, Kind
+from ds2api.wire.errors import PeerError
+from ds2api.wire.server import Incoming
+from ds2api.wire.timers import TimerWheel
+from ds2api.wire.upstream import Answer
+
+__all__ = ["Pump"]
+
+# About 250 events of a chat stream: a millisecond of translation, so that a thousand streams that burst at once
+# delay each other by no more than one such slice each.
+_SLICE_BYTES = 64 * 1024
+# Events without content before the first content: a start event and pings. Azure's filter results are 1 KB.
+_HELD_MOST_BYTES = 4 * 1024 * 1024
+# After the terminal event the end of the body is still to come, usually in the same read; waiting a moment for
+# it keeps the connection for the next request.
+_TRAILING_S = 0.5
+
+
+class Pump:
+    """One attempt's answer on its way. Start with `start`, always end with `close`."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        lane: Lane,
+        incoming: Incoming,
+        client: ClientStream,
+        wheel: TimerWheel,
+        event_idle_s: float,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.lane = lane
+        self.failure: Error | None = None  # the provider's connection failed, or our deadline did
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.first_byte_at: float | None = None
+        self._loop = loop
+        self._answer = answer
+        self._incoming = incoming
+        self._client = client
+        self._wheel = wheel
+        self._event_idle_s = event_idle_s
+        self._held = bytearray()
+        self._committed = False
+        self._slices: deque[bytes] = deque()
+        self._end: tuple[PeerError | None] | None = None
+        self._idle = wheel.after(event_idle_s, self._idle_too_long)
+        self._client_full = False
+
+    def start(self) -> None:
+        self._incoming.on_flow(self._pause, self._resume)
+        self._answer.stream(self._on_data, self._on_end)
+
+    def commit(self) -> None:
+        """The head has left: write what was held back, from now on directly."""
+        self._committed = True
+        if self._held:
+            held = bytes(self._held)
+            self._held.clear()
+            self._client.write(held)
+        if self.done.done() or self.lane.ended:
+            self._client.finish()
+
+    def close(self) -> None:
+        """Stop: no callback comes after this. The provider's connection is kept only if its answer was read to
+        the end. Harmless twice."""
+        self._idle.cancel()
+        self._slices.clear()
+        self._answer.close()
+
+    @property
+    def error(self) -> Error | None:
+        """Why the answer is not complete, None if it is."""
+        return self.lane.error or self.failure
+
+    def _on_data(self, data: bytes) -> None:
+        self._idle.touch()
+        if self._slices or len(data) > _SLICE_BYTES:
+            self._put_off(data)
+            return
+        self._move(data)
+
+    def _move(self, data: bytes) -> None:
+        lane = self.lane
+        made = lane.feed(data)
+        if self._committed:
+            if made:
+                self._client.write(made)
+        else:
+            if self.first_byte_at is None:
+                self.first_byte_at = self._loop.time()
+            self._held += made
+            if len(self._held) > _HELD_MOST_BYTES:
+                self.failure = Error(
+                    Fault.PROVIDER, Kind.UPSTREAM_BROKEN, f"the provider sent {_HELD_MOST_BYTES} bytes without content"
+                )
+            if (lane.content_seen or lane.ended or self.error is not None) and not self.opened.done():
+                self.opened.set_result(None)
+        if lane.ended or self.error is not None:
+            self._last_event()
+
+    def _last_event(self) -> None:
+        """The terminal event is through: the client need not wait for the provider's connection to say so."""
+        if self.done.done():
+            return
+        if self._committed:
+            self._client.finish()
+        self._idle.cancel()
+        self._idle = self._wheel.after(_TRAILING_S, self._finish)
+
+    def _on_end(self, error: PeerError | None) -> None:
+        if self._slices:
+            self._end = (error,)
+            return
+        lane = self.lane
+        if not lane.ended and lane.error is None:
+            made = lane.end()
+            if lane.error is not None and error is not None:
+                # The lane can only say "cut"; the wire knows what happened.
+                self.failure = Error(Fault.PROVIDER, Kind.UPSTREAM_TRUNCATED, lane.error.message)
+            if self._committed:
+                self._client.write(made)
+            else:
+                self._held += made
+        self._finish()
+
+    def _finish(self) -> None:
+        self._idle.cancel()
+        if self._committed:
+            self._client.finish()
+        if not self.opened.done():
+            self.opened.set_result(None)
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _idle_too_long(self) -> None:
+        self.failure = Error(
+            Fault.PROVIDER,
+            Kind.TIMEOUT,
+            f"the provider sent nothing for {self._event_idle_s:g} seconds (`timeouts.event_idle_s`)",
+        )
+        if self._committed and not self._incoming.finished:
+            self._client.fail(self.failure)
+        self._finish()
+
+    def _put_off(self, data: bytes) -> None:
+        if not self._slices:
+            self._answer.pause()
+            self._loop.call_soon(self._take_up)
+        self._slices.extend(data[at : at + _SLICE_BYTES] for at in range(0, len(data), _SLICE_BYTES))
+
+    def _take_up(self) -> None:
+        if not self._slices:  # closed meanwhile
+            return
+        self._move(self._slices.popleft())
+        if self._slices:
+            self._loop.call_soon(self._take_up)
+        elif self._end is not None:
+            self._on_end(self._end[0])
+        elif not self._client_full:
+            self._answer.resume()
+
+    def _pause(self) -> None:
+        self._client_full = True
+        self._answer.pause()
+
+    def _resume(self) -> None:
+        self._client_full = False
+        if not self._slices:
+            self._answer.resume()

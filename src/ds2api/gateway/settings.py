@@ -1,0 +1,32 @@
+"""The settings of this room, with their precedents. Seconds; what resets each is in its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Deadlines", "Retries"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    # Between two signs of life of a streaming provider (pings and comments count). Reasoning models are silent
+    # for minutes: 120 s kills healthy requests (R140 of the field reports); Envoy's stream idle is 300.
+    event_idle_s: float = 300.0
+    # A whole exchange, retries included. OpenAI's and Anthropic's SDKs wait 600 s by default and allow an hour.
+    exchange_total_s: float = 3600.0
+    # When the 200 leaves although no content came. Claude Code warns after 20 s without a byte, and load
+    # balancers cut at 30 or 60.
+    commit_after_s: float = 15.0
+    # A keep-alive when nothing was written for so long: as above, and WHATWG HTML §9.2.7 says "about 15 seconds".
+    alive_idle_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    # After a provider's fault. The official SDKs try twice more; nginx and Envoy leave the number to the user.
+    # Accounts that refuse (rate limit, dead key) do not count: each is asked once and then known.
+    max: int = 3
+    # No new attempt when less than this is left of the exchange: it could not end well (R121).
+    attempt_least_s: float = 1.0
+    # How long a request of a caller without a setting of its own may stand in line.
+    patience_s: float = 10.0

@@ -1,0 +1,198 @@
+"""A whole gateway as one object: for the command line, and for programs that embed it.
+
+    async with ds2api.Gateway(config) as gateway:
+        print(gateway.url)          # it serves until the block ends
+
+The rooms are joined here and nowhere else. Runs inside whatever asyncio loop is running (uvloop or not, under
+anyio as well); it sets no loop policy, no signal handler and no logging of the program that embeds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TextIO
+
+from ds2api import __version__
+from ds2api.accounts import Pool
+from ds2api.config import Config, ConfigError
+from ds2api.gateway.admission import Admission
+from ds2api.gateway.app import App
+from ds2api.gateway.callers import Callers
+from ds2api.gateway.catalogue import Catalogue
+from ds2api.gateway.house import House
+from ds2api.gateway.routes import Routes
+from ds2api.records import AccessLog
+from ds2api.universal.envelope import Sealer
+from ds2api.wire.server import Server
+from ds2api.wire.settings import Proxies
+from ds2api.wire.timers import TimerWheel
+from ds2api.wire.upstream import Client
+
+__all__ = ["Gateway"]
+
+# How long running answers may take to finish when the gateway stops: nginx waits for ever, Kubernetes kills
+# after 30 s by default; a little less, so that the end is ours.
+GRACE_S = 25.0
+
+
+class Gateway:
+    """Serves `config`. Enter it with ``async with``; leaving stops it: listeners close, running answers finish
+    within `grace_s`, the rest is cut.
+
+    `log_stream` gets the access log (standard error unless said otherwise). Raises `ConfigError` when it would
+    be open to others than this machine without caller keys, and `OSError` when an address cannot be bound.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        is_open: bool = False,
+        log_stream: TextIO | None = None,
+        environment: Mapping[str, str] | None = None,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        check_exposure(config, is_open=is_open)
+        self.config = config
+        self.addresses: list[str] = []
+        self._is_open = is_open
+        self._environment = os.environ if environment is None else environment
+        self._log_stream = sys.stderr if log_stream is None else log_stream
+        self._grace_s = grace_s
+        self._sealing_secret = config.sealing_secret or secrets.token_bytes(32)
+        self._server: Server | None = None
+        self._app: App | None = None
+        self._refresh: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the first TCP listener answers; the address itself for a unix socket."""
+        address = next((one for one in self.addresses if not one.startswith("unix:")), self.addresses[0])
+        scheme = "https" if self.config.listen_tls else "http"
+        return address if address.startswith("unix:") else f"{scheme}://{address}"
+
+    @property
+    def house(self) -> House:
+        """The joined rooms. Raises `RuntimeError` outside the ``async with`` block."""
+        if self._app is None:
+            raise RuntimeError("the gateway is not running: use it inside `async with`")
+        return self._app.house
+
+    async def __aenter__(self) -> Gateway:
+        loop = asyncio.get_running_loop()
+        client = Client(
+            limits=self.config.limits,
+            timeouts=self.config.timeouts,
+            proxies=Proxies.from_environment(self._environment),
+        )
+        log = AccessLog(self._log_stream, self.config.log, schedule=loop.call_soon)
+        admission = Admission(Pool(self.config.accounts, self.config.policy))
+        self._app = App(self._build(self.config, client, admission, TimerWheel(loop), Catalogue(), log))
+        self._server = Server(
+            self._app.handle, self._app.refuse, limits=self.config.limits, timeouts=self.config.timeouts
+        )
+        try:
+            for address in self.config.listen:
+                self.addresses.append(await self._server.listen(address, tls=self.config.listen_tls))
+        except BaseException:
+            await self._stop()
+            raise
+        self._refresh = loop.create_task(self._learn_models())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    def reload(self, config: Config) -> list[str]:
+        """Serve `config` from now on; what runs finishes as it began. Accounts keep their health. Returns what
+        needs a restart to change. Raises `ConfigError` and changes nothing if it may not be served."""
+        check_exposure(config, is_open=self._is_open)
+        assert self._app is not None
+        old, house = self.config, self._app.house
+        pending = [
+            f"`{name}` changes with a restart"
+            for name, before, after in (
+                ("listen", old.listen, config.listen),
+                ("tls", old.listen_tls, config.listen_tls),
+                ("limits", old.limits, config.limits),
+            )
+            if before != after
+        ]
+        house.admission.pool.replace(config.accounts)
+        self._app.house = self._build(config, house.client, house.admission, house.wheel, house.catalogue, house.log)
+        self.config = config
+        if self._refresh is not None:
+            self._refresh.cancel()
+        self._refresh = asyncio.get_running_loop().create_task(self._learn_models())
+        return pending
+
+    def _build(
+        self,
+        config: Config,
+        client: Client,
+        admission: Admission,
+        wheel: TimerWheel,
+        catalogue: Catalogue,
+        log: AccessLog,
+    ) -> House:
+        return House(
+            config.providers,
+            Routes(config.providers, config.routes, catalogue.names),
+            Callers(config.callers),
+            admission,
+            client,
+            wheel,
+            catalogue,
+            log,
+            config.deadlines,
+            config.retries,
+            Sealer(self._sealing_secret),
+            f"ds2api/{__version__}",
+        )
+
+    async def _learn_models(self) -> None:
+        house = self.house
+        listings = await house.catalogue.refresh(house.client, house.providers)
+        for name, listing in listings.items():
+            if listing.problem is not None:
+                house.log.note(f"provider {name} told no models: {listing.problem}")
+
+    async def _stop(self) -> None:
+        if self._refresh is not None:
+            self._refresh.cancel()
+            await asyncio.gather(self._refresh, return_exceptions=True)
+        if self._app is not None:
+            self._app.is_draining = True
+        if self._server is not None:
+            cut = await self._server.drain(self._grace_s)
+            if cut:
+                self.house.log.note(f"{cut} answers were cut after {self._grace_s:g} s")
+        if self._app is not None:
+            house = self._app.house
+            house.admission.close()
+            house.client.close()
+            house.wheel.close()
+            house.log.flush()
+
+
+def check_exposure(config: Config, *, is_open: bool) -> None:
+    """Raise `ConfigError` if `config` would serve the world without asking for a key."""
+    if config.is_exposed and not config.callers and not is_open:
+        address = ", ".join(config.listen)
+        raise ConfigError(
+            config.source,
+            [
+                (
+                    f"listen: {address} can be reached from other machines, and no caller key is configured: anyone "
+                    "could spend your accounts. Make a key with `ds2api key new NAME` and put what it prints into the "
+                    'file, listen on 127.0.0.1, or say "--open" if a firewall or another proxy keeps others out'
+                )
+            ],
+        )

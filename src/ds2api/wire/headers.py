@@ -1,0 +1,55 @@
+"""The fields of a head: names in lower case, values as they came, order kept.
+
+Bytes beyond ASCII are read and written as Latin-1, so that nothing is lost and nothing is guessed. What repeats
+is not joined: that is right for lists and wrong for the rest, so it is left to whoever knows the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["Headers", "list_members"]
+
+
+class Headers(Mapping[str, str]):
+    """A head's fields. As a mapping it gives the first value of each name; `all` gives every one."""
+
+    __slots__ = ("_first", "items_list")
+
+    items_list: list[tuple[str, str]]
+
+    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
+        """`items` must have names in lower case already (h11 gives them so)."""
+        self.items_list = list(items)
+        # Backwards, so that the first of a name is the one that stays.
+        self._first = dict(reversed(self.items_list))
+
+    def __getitem__(self, name: str) -> str:
+        return self._first[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, _ in self.items_list))
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._first
+
+    def __repr__(self) -> str:
+        # Names only: a value may be a key, and reprs end up in logs.
+        return f"Headers({', '.join(self)})"
+
+    def all(self, name: str) -> list[str]:
+        """Every value of `name`, in order."""
+        if name not in self._first:
+            return []
+        return [value for known, value in self.items_list if known == name]
+
+
+def list_members(values: Iterable[str]) -> list[str]:
+    """The members of a comma list spread over `values`, in lower case, empty ones left out (RFC 9110 §5.6.1).
+
+    Not for fields whose members may hold a quoted comma.
+    """
+    return [member for value in values for part in value.split(",") if (member := part.strip(" \t").lower())]

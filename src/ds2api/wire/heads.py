@@ -1,0 +1,280 @@
+"""Heads, from bytes to something checked: where one ends, which bytes it may hold, what h11 makes of it.
+
+h11 parses every head that comes from outside, but it lets pass (tried with 0.16) what two parsers read in two ways:
+lines that end in a bare LF, folded lines, any size that arrives in one read, thousands of fields, repeated lengths.
+So `HeadBuffer` finds the end and refuses by size, `check_head` looks at the bytes, and the framing fields are judged
+as they stand on the wire, before h11, which is then given exactly one head and no byte more.
+
+Everything is refused with a `PeerError` that holds the status for a client; `upstream_connection` turns it into a
+`BrokenAnswer`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import h11
+
+from ds2api.wire.errors import PeerError
+from ds2api.wire.framing import Framing, FramingError, body_framing
+from ds2api.wire.headers import Headers, list_members
+from ds2api.wire.settings import Limits
+
+__all__ = ["HeadBuffer", "RequestHead", "ResponseHead", "first_line", "parse_request", "parse_response"]
+
+# RFC 9110 §5.5 lets a recipient keep the controls beyond CR, LF and NUL if it is sure of them. Nobody is.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_BARE_CR = re.compile(rb"\r(?![\n])(?!\Z)")
+_FRAMING_FIELD = re.compile(rb"\r\n(content-length|transfer-encoding):([^\r]*)", re.IGNORECASE)
+_REQUEST_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) (HTTP/[0-9]\.[0-9])")
+_TOKEN_START = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]")
+# uri-host [ ":" port ] without user information (RFC 9110 §7.2, RFC 3986 §3.2.2); an empty host is no http host.
+_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?")
+_ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)([/?].*)?")
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """One checked request head. `path` and `query` are as on the wire, percent-encoding and all."""
+
+    method: str
+    target: str
+    path: str
+    query: str
+    http_version: str
+    headers: Headers
+    framing: Framing
+    keep_alive: bool
+    expects_continue: bool
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """One checked response head. `framing` is None for an interim answer."""
+
+    status: int
+    http_version: str
+    headers: Headers
+    framing: Framing | None
+    keep_alive: bool
+
+
+class HeadBuffer:
+    """Holds bytes until they make a head. What stands behind it stays for the body or the next message.
+
+    The end is searched for once in each byte, so that a byte at a time costs no more than all at once.
+    """
+
+    __slots__ = ("_for_requests", "_limits", "_searched", "data")
+
+    def __init__(self, limits: Limits, *, for_requests: bool) -> None:
+        self.data = bytearray()
+        self._searched = 0
+        self._limits = limits
+        self._for_requests = for_requests
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes; `take_head` looks at them."""
+        self.data += data
+
+    def take_rest(self) -> bytes:
+        """Everything that is held."""
+        rest = bytes(self.data)
+        self.data.clear()
+        self._searched = 0
+        return rest
+
+    def take_head(self) -> bytes | None:
+        """The next head with its empty line, None until it is whole. Raises `PeerError` as soon as what came
+        cannot become a head any more."""
+        data = self.data
+        if self._for_requests and not self._searched and data.startswith(b"\r\n"):
+            # RFC 9112 §2.2: one empty line before a request is to be overlooked.
+            del data[:2]
+        if not data:
+            return None
+        end = data.find(b"\r\n\r\n", max(self._searched - 3, 0))
+        if end < 0:
+            self._check_unfinished()
+            self._searched = len(data)
+            return None
+        end += 4
+        if end > self._limits.head_bytes:
+            raise PeerError(f"the head is {end} bytes, more than limits.head_bytes ({self._limits.head_bytes})", 431)
+        head = bytes(memoryview(data)[:end])
+        del data[:end]
+        self._searched = 0
+        return head
+
+    def _check_unfinished(self) -> None:
+        data = self.data
+        start = max(self._searched - 1, 0)
+        if self._for_requests and not self._searched:
+            _check_first_byte(data)
+        if _BARE_LF.search(data, start) or _BARE_CR.search(data, start):
+            raise PeerError("a line of the head does not end in CR LF")
+        if _CONTROL.search(data, self._searched):
+            raise PeerError("a control character in the head")
+        if self._for_requests and len(data) > self._limits.target_bytes + 64 and b"\r\n" not in data:
+            raise PeerError(f"the request target is longer than limits.target_bytes ({self._limits.target_bytes})", 414)
+        if len(data) > self._limits.head_bytes:
+            raise PeerError(f"the head is longer than limits.head_bytes ({self._limits.head_bytes})", 431)
+
+
+def first_line(data: bytes | bytearray) -> tuple[str, str]:
+    """Method and target of what may be no request at all, both empty if it is not: for the shape of a refusal."""
+    found = re.match(rb"([A-Za-z]{1,32}) ([\x21-\x7e]{1,1024})", data)
+    return (found[1].decode(), found[2].decode()) if found else ("", "")
+
+
+def parse_request(head: bytes, limits: Limits) -> RequestHead:
+    """Check and parse exactly one request head. Raises `PeerError` with the status to answer."""
+    _check_first_byte(head)
+    if head == _HTTP2_PREFACE:
+        raise PeerError("HTTP/2 without TLS is not supported here, only HTTP/1.1 is", 505)
+    _check_head(head, limits)
+    line = head[: head.index(b"\r\n")]
+    found = _REQUEST_LINE.fullmatch(line)
+    if found is None:
+        raise PeerError("the request line is not: method, one space, target, one space, HTTP/1.1")
+    version = found[3].decode().removeprefix("HTTP/")
+    if version not in ("1.1", "1.0"):
+        raise PeerError(f"HTTP/{version} is not supported, only HTTP/1.1 and HTTP/1.0 are", 505)
+    if len(found[2]) > limits.target_bytes:
+        raise PeerError(f"the request target is longer than limits.target_bytes ({limits.target_bytes})", 414)
+    method, target = found[1].decode(), found[2].decode()
+    try:
+        framing = body_framing(method, None, _framing_fields(head), version)
+    except FramingError as error:
+        raise PeerError(str(error), error.status_hint) from None
+    headers = _parse(head, h11.CLIENT).headers
+    path, query, authority = _split_target(method, target, headers, version)
+    if authority:  # RFC 9112 §3.2.2: it stands in for whatever Host says
+        headers = Headers([(name, authority if name == "host" else value) for name, value in headers.items_list])
+    connection = list_members(headers.all("connection")) if "connection" in headers else []
+    expects_continue = False
+    if "expect" in headers and version == "1.1":
+        if list_members(headers.all("expect")) != ["100-continue"]:
+            raise PeerError("the only expectation that can be met is: 100-continue", 417)
+        expects_continue = framing.kind != "none"
+    return RequestHead(
+        method, target, path, query, version, headers, framing, _keeps_alive(version, connection), expects_continue
+    )
+
+
+def parse_response(head: bytes, method: str, limits: Limits) -> ResponseHead:
+    """Check and parse exactly one head of an answer to a `method` request. Raises `PeerError`."""
+    if not head.startswith(b"HTTP/1."):
+        raise PeerError(f"the answer is no HTTP/1.1: it begins with {head[:16]!r}")
+    _check_head(head, limits)
+    parsed = _parse(head, h11.SERVER)
+    status, version, headers = parsed.status, parsed.version, parsed.headers
+    if version not in ("1.1", "1.0"):
+        raise PeerError(f"the answer is in HTTP/{version}, expected HTTP/1.1 or HTTP/1.0")
+    if not 100 <= status <= 599:
+        raise PeerError(f"the status {status} of the answer is not between 100 and 599")
+    if status == 101:
+        raise PeerError("the answer switches protocols, which was not asked for")
+    framing = None
+    if status >= 200:
+        try:
+            framing = body_framing(method, status, _framing_fields(head), version)
+        except FramingError as error:
+            raise PeerError(str(error)) from None
+    connection = list_members(headers.all("connection")) if "connection" in headers else []
+    return ResponseHead(status, version, headers, framing, _keeps_alive(version, connection))
+
+
+def _check_first_byte(data: bytes | bytearray) -> None:
+    if data[0] == 0x16:
+        raise PeerError("this port speaks plain HTTP, and a TLS handshake came: use http:// or switch TLS on")
+    if not _TOKEN_START.match(data):
+        raise PeerError("a request must begin with its method")
+
+
+def _check_head(head: bytes, limits: Limits) -> None:
+    lines = head.count(b"\r\n")
+    if head.count(b"\n") != lines or head.count(b"\r") != lines:
+        raise PeerError("a line of the head does not end in CR LF")
+    if lines - 2 > limits.header_count:
+        raise PeerError(f"the head has {lines - 2} fields, more than limits.header_count ({limits.header_count})", 431)
+    if b"\r\n " in head or b"\r\n\t" in head:
+        raise PeerError("a folded line in the head")
+    if _CONTROL.search(head):
+        raise PeerError("a control character in the head")
+
+
+def _framing_fields(head: bytes) -> Headers:
+    # As they stand: h11 merges equal lengths into one. A name with a space before its colon is not found here, and
+    # h11 refuses it.
+    found = _FRAMING_FIELD.findall(head)
+    return Headers([(name.decode().lower(), value.decode("latin-1").strip(" \t")) for name, value in found])
+
+
+@dataclass(slots=True)
+class _Parsed:
+    headers: Headers
+    status: int
+    version: str
+
+
+def _parse(head: bytes, sender: type[h11.CLIENT] | type[h11.SERVER]) -> _Parsed:
+    # A new machine for each head: what h11 remembers from message to message is decided here already, and a client
+    # machine takes an answer without having seen its request.
+    reader = h11.Connection(h11.SERVER if sender is h11.CLIENT else h11.CLIENT, max_incomplete_event_size=len(head) + 1)
+    reader.receive_data(head)
+    try:
+        event = reader.next_event()
+    except h11.RemoteProtocolError as error:
+        # h11 quotes the line, which may hold a key.
+        hint = error.error_status_hint
+        raise PeerError(_without_quotes(str(error)), hint if hint > 0 else 400) from None
+    if not isinstance(event, (h11.Request, h11.Response, h11.InformationalResponse)):
+        raise PeerError("the head is not complete")
+    headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers])
+    status = 0 if isinstance(event, h11.Request) else event.status_code
+    return _Parsed(headers, status, event.http_version.decode())
+
+
+def _without_quotes(message: str) -> str:
+    for opening in ("bytearray(b", "b'", 'b"'):
+        message = message.split(opening, 1)[0]
+    return message.strip(" :(") or "the head is malformed"
+
+
+def _keeps_alive(version: str, connection: list[str]) -> bool:
+    if "close" in connection:
+        return False
+    return version == "1.1" or "keep-alive" in connection
+
+
+def _split_target(method: str, target: str, headers: Headers, version: str) -> tuple[str, str, str]:
+    hosts = headers.all("host")
+    if len(hosts) > 1 or (version == "1.1" and not hosts):
+        raise PeerError(f"a request must have exactly one host field, {len(hosts)} came")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise PeerError("the host field is no host[:port]")
+    if "#" in target:
+        raise PeerError("the request target holds a fragment (#)")
+    if method == "CONNECT":
+        raise PeerError("CONNECT is not supported: this is no forward proxy", 501)
+    if target.startswith("/"):
+        path, _, query = target.partition("?")
+        return path, query, ""
+    if target == "*":
+        if method != "OPTIONS":
+            raise PeerError("the target * is for OPTIONS only")
+        return "*", "", ""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise PeerError("the request target must be a path that begins with /")
+    if not _HOST.fullmatch(absolute[1]):
+        raise PeerError("the authority of the request target is no host[:port]")
+    path, _, query = (absolute[2] or "/").partition("?")
+    return path or "/", query, absolute[1]

@@ -1,0 +1,233 @@
+"""The server: listeners, the connections they accept, and their end.
+
+Accepting is a small loop of its own rather than the event loop's server, for three things which that cannot do: wait
+when there are enough connections (the kernel keeps the rest in its queue), go on after the process ran out of
+descriptors, and close one listener without the others. Each connection is one task (`ServerConnection.run`), which
+serves its requests one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ds2api.wire.errors import LocalError, PeerError
+from ds2api.wire.incoming import Incoming
+from ds2api.wire.listeners import Listener, bind, inherited_descriptors
+from ds2api.wire.server_connection import ServerConnection
+from ds2api.wire.settings import Limits, Timeouts, TlsServer
+from ds2api.wire.timers import TimerWheel
+from ds2api.wire.tls import server_context
+
+__all__ = ["Incoming", "Refuse", "Server", "ServerStatistics", "inherited_descriptors"]
+
+Handler = Callable[[Incoming], Awaitable[None]]
+# (method, target, error) → status, fields, body; method and target are empty where no request line could be read.
+Refuse = Callable[[str, str, PeerError], tuple[int, list[tuple[str, str]], bytes]]
+
+# How long accepting rests after the system was out of something. asyncio's own server rests 1 s.
+_ACCEPT_REST_S = 0.25
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatistics:
+    """A snapshot. The last five count since the start."""
+
+    connections: int
+    idle: int
+    exchanges: int  # handlers that run now
+    read_buffer_bytes: int
+    write_buffer_bytes: int
+    accepted: int
+    served: int
+    refused: int  # answered by the wire itself
+    starved: int  # times that accepting failed for want of descriptors or memory
+    handshakes_failed: int
+
+
+class Server:
+    """Serves HTTP/1.1 on any number of listeners. For one event loop; nothing is safe from other threads."""
+
+    def __init__(self, handler: Handler, refuse: Refuse, *, limits: Limits, timeouts: Timeouts) -> None:
+        """`handler` is called for each request and must answer it; if it raises or does not, the answer is a 500 by
+        `refuse`, or a cut where it had begun. `refuse` writes the wire's own errors (400, 408, 413, 431, 500 …); it
+        must not raise."""
+        self._handler = handler
+        self._refuse = refuse
+        self.limits = limits
+        self.timeouts = timeouts
+        self.wheel: TimerWheel
+        self.draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listeners: list[Listener] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[ServerConnection] = set()
+        self._idle: dict[ServerConnection, None] = {}  # the one that is idle longest comes first
+        self._room = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._exchanges = self._accepted = self._served = self._refused = self._starved = self._handshakes_failed = 0
+
+    async def listen(self, address: str, *, tls: TlsServer | None = None) -> str:
+        """Listen on `address` (`127.0.0.1:8787`, `[::1]:0`, `unix:/path`, `fd:3`) and give what was bound, in the
+        same form. Raises `ValueError` for what is no address, `OSError` for one that cannot be had and for a
+        certificate that cannot be read."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self.wheel = TimerWheel(self._loop)
+        if self.draining:
+            raise LocalError("listen() after drain()")
+        context = server_context(tls) if tls is not None else None
+        listener = bind(address, self.limits.backlog_count)
+        self._listeners.append(listener)
+        self._accepting.append(self._loop.create_task(self._accept(listener, context)))
+        return listener.address
+
+    async def drain(self, grace_s: float) -> int:
+        """Stop: close the listeners and idle connections, let running exchanges finish (their answers say
+        `connection: close`), and after `grace_s` seconds cut off the rest. Gives how many exchanges were cut.
+
+        Afterwards nothing of the server runs any more. If this is cancelled, the rest is cut off at once.
+        """
+        self.draining = True
+        self.close_listeners()
+        for connection in list(self._idle):
+            connection.close_idle()
+        try:
+            async with asyncio.timeout(grace_s):
+                while self._connections or self._tasks:
+                    self._empty.clear()
+                    await self._empty.wait()
+        except TimeoutError:
+            pass  # what is left is cut below
+        finally:
+            cut_count = self._exchanges
+            for connection in list(self._connections):
+                connection.cut_off()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._loop is not None:
+            self.wheel.close()
+        return cut_count
+
+    def close_listeners(self) -> None:
+        """Accept no further connection; what is open goes on. Twice is fine."""
+        for task in self._accepting:
+            task.cancel()
+        self._accepting.clear()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def statistics(self) -> ServerStatistics:
+        """What is going on now."""
+        buffered = [connection.buffered_bytes for connection in self._connections]
+        return ServerStatistics(
+            connections=len(self._connections),
+            idle=len(self._idle),
+            exchanges=self._exchanges,
+            read_buffer_bytes=sum(read for read, _ in buffered),
+            write_buffer_bytes=sum(write for _, write in buffered),
+            accepted=self._accepted,
+            served=self._served,
+            refused=self._refused,
+            starved=self._starved,
+            handshakes_failed=self._handshakes_failed,
+        )
+
+    # --- accepting ---
+
+    async def _accept(self, listener: Listener, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wait_for_room()
+            try:
+                accepted, address = await loop.sock_accept(listener.socket)
+            except OSError as error:
+                if error.errno in _OUT_OF_RESOURCES:
+                    self._starved += 1
+                    self._close_longest_idle()
+                    await asyncio.sleep(_ACCEPT_REST_S)
+                elif listener.socket.fileno() < 0:
+                    return
+                continue  # that client left before it was taken in
+            self._accepted += 1
+            peer = str(address[0]) if isinstance(address, tuple) else "unix:"
+            task = loop.create_task(self._serve(accepted, peer, context))
+            self._tasks.add(task)
+            task.add_done_callback(self._task_done)
+
+    async def _wait_for_room(self) -> None:
+        while len(self._tasks) >= self.limits.connections_count:
+            self._room.clear()
+            self._close_longest_idle()
+            await self._room.wait()
+
+    def _close_longest_idle(self) -> None:
+        for connection in self._idle:
+            connection.close_idle()
+            return
+
+    async def _serve(self, accepted: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        scheme = "http" if context is None else "https"
+        try:
+            _, connection = await loop.connect_accepted_socket(
+                lambda: ServerConnection(self, scheme, peer),
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else self.timeouts.head_total_s,
+            )
+        except OSError:  # no TLS, no common version, gone, too slow: nobody to answer
+            self._handshakes_failed += 1
+            accepted.close()
+            return
+        await connection.run(self._handler)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.set()
+        self._empty.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "serving a connection failed", "exception": error, "task": task}
+            )
+
+    # --- what connections tell ---
+
+    def connection_opened(self, connection: ServerConnection) -> None:
+        self._connections.add(connection)
+
+    def connection_closed(self, connection: ServerConnection) -> None:
+        self._connections.discard(connection)
+        self._idle.pop(connection, None)
+        self._empty.set()
+
+    def connection_idle(self, connection: ServerConnection, *, idle: bool) -> None:
+        if idle:
+            self._idle[connection] = None
+        else:
+            self._idle.pop(connection, None)
+
+    def exchange_began(self) -> None:
+        self._exchanges += 1
+        self._served += 1
+
+    def exchange_ended(self) -> None:
+        self._exchanges -= 1
+
+    def refusal(self, method: str, target: str, error: PeerError) -> tuple[int, list[tuple[str, str]], bytes]:
+        """The answer to what the wire itself refuses."""
+        self._refused += 1
+        try:
+            return self._refuse(method, target, error)
+        except Exception as failure:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "refuse() failed", "exception": failure},
+            )
+            return error.status_hint, [("content-type", "text/plain")], error.message.encode()

@@ -1,0 +1,145 @@
+"""Deadlines by the thousand on one timer of the loop.
+
+An exchange has half a dozen deadlines and nearly none of them ever passes. A timer of the loop for each would be
+made and cancelled for nothing (about 1 µs each on uvloop, and a heap entry that outlives its cancellation on
+asyncio). Here a deadline is an entry in the bucket of its due time, and the loop has one timer: for the next bucket.
+
+* `touch()` only writes down the time. Nothing moves until the bucket comes due; then a touched deadline goes to a
+  later bucket. So an idle limit costs one attribute a read, and one move per period.
+* `cancel()` takes it out at once, so nothing keeps a finished exchange alive.
+* A deadline never fires early. It fires late by at most one bucket: 1/64 s, 1/4 s beyond four seconds, 4 s beyond a
+  minute. That keeps the number of buckets below about 1,500 for an hour, however many deadlines there are.
+
+Everything runs in the thread of the loop. A callback is plain and short; if it raises, the loop's exception handler
+is told and the other deadlines go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+from collections.abc import Callable
+
+__all__ = ["Deadline", "TimerWheel"]
+
+_TICKS_PER_S = 64
+# (delays beyond this many seconds, are rounded up to this many ticks)
+_COARSE = ((60.0, 4 * _TICKS_PER_S), (4.0, _TICKS_PER_S // 4))
+
+
+class Deadline:
+    """One limit on time, made by `TimerWheel.after`. `seconds` counts from the last `touch`."""
+
+    __slots__ = ("_bucket", "_callback", "_time", "_touched_at", "seconds")
+
+    def __init__(self, seconds: float, callback: Callable[[], None], time: Callable[[], float]) -> None:
+        self.seconds = seconds
+        self._callback: Callable[[], None] | None = callback
+        self._time = time
+        self._touched_at = time()
+        self._bucket: dict[Deadline, None] | None = None
+
+    def touch(self) -> None:
+        """A sign of life: the time counts from now. Without effect once fired or cancelled."""
+        self._touched_at = self._time()
+
+    def cancel(self) -> None:
+        """The callback will not be called. Twice is fine, and after it fired too."""
+        self._callback = None
+        if self._bucket is not None:
+            self._bucket.pop(self, None)
+            self._bucket = None
+
+    @property
+    def is_pending(self) -> bool:
+        """It can still fire."""
+        return self._callback is not None
+
+    @property
+    def due_at(self) -> float:
+        """When it fires unless touched again, in the loop's time."""
+        return self._touched_at + self.seconds
+
+
+class TimerWheel:
+    """All deadlines of one loop, or of one part of the program."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._time = loop.time
+        self._buckets: dict[int, dict[Deadline, None]] = {}
+        self._ticks: list[int] = []  # a heap: one entry for each bucket
+        self._handle: asyncio.TimerHandle | None = None
+        self._armed_tick = 0
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> Deadline:
+        """Call `callback` once `seconds` have passed without a `touch`."""
+        deadline = Deadline(seconds, callback, self._time)
+        self._put(deadline, seconds)
+        return deadline
+
+    def close(self) -> None:
+        """Forget every deadline. None fires any more."""
+        for bucket in self._buckets.values():
+            for deadline in list(bucket):
+                deadline.cancel()
+        self._buckets.clear()
+        self._ticks.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))
+
+    def _put(self, deadline: Deadline, delay: float) -> None:
+        tick = math.ceil(deadline.due_at * _TICKS_PER_S)
+        for beyond, step in _COARSE:
+            if delay > beyond:
+                tick = -(-tick // step) * step
+                break
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._buckets[tick] = {}
+            heapq.heappush(self._ticks, tick)
+        bucket[deadline] = None
+        deadline._bucket = bucket
+        if self._handle is None or tick < self._armed_tick:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        # A bucket that was emptied by `cancel` is not worth waking up for.
+        while self._ticks and not self._buckets[self._ticks[0]]:
+            del self._buckets[heapq.heappop(self._ticks)]
+        if self._ticks:
+            self._armed_tick = self._ticks[0]
+            self._handle = self._loop.call_at(self._armed_tick / _TICKS_PER_S, self._turn)
+
+    def _turn(self) -> None:
+        self._handle = None
+        now = self._time()
+        while self._ticks and self._ticks[0] <= now * _TICKS_PER_S:
+            bucket = self._buckets.pop(heapq.heappop(self._ticks))
+            while bucket:
+                deadline, _ = bucket.popitem()
+                deadline._bucket = None
+                remaining = deadline.due_at - now
+                if remaining > 0:
+                    self._put(deadline, remaining)
+                else:
+                    self._fire(deadline)
+        if self._handle is None:
+            self._arm()
+
+    def _fire(self, deadline: Deadline) -> None:
+        callback, deadline._callback = deadline._callback, None
+        if callback is None:
+            return
+        try:
+            callback()
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "the callback of a deadline failed", "exception": error})
