@@ -3,7 +3,7 @@
 
     python3 tools/dev.py serve [--port N] [--config FILE]    run the gateway (a demo, if there is no key)
     python3 tools/dev.py test                                lint, types and all tests
-    python3 tools/dev.py lint | bench | zipapp | size | lock
+    python3 tools/dev.py lint | bench | zipapp | docs | size | lock
 
 It makes `.venv` beside it, installs the pinned packages of `tools/lock/` (every file checked by its hash), and
 says what it is doing. A second run finds the environment ready and starts at once.
@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
         "lint": lint,
         "bench": bench,
         "zipapp": zipapp,
+        "docs": docs,
         "size": size,
         "lock": lock,
     }
@@ -109,6 +110,11 @@ def bench(arguments: list[str]) -> int:
 def zipapp(arguments: list[str]) -> int:
     """Make dist/ds2api.pyz, the whole gateway in one file. `--help` tells more."""
     return run([str(environment("run")), "tools/zipapp.py", *arguments])
+
+
+def docs(arguments: list[str]) -> int:
+    """Write the pages of docs/ that are made from the source."""
+    return run([str(environment("run")), "tools/docs.py", *arguments])
 
 
 def size(arguments: list[str]) -> int:

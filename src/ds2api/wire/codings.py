@@ -122,7 +122,9 @@ def coding_of(values: list[str]) -> str:
 
     Raises `UnknownCoding`, which names what is accepted, for any other and for more than one.
     """
-    members = [part for value in values for part in (member.strip(" \t").lower() for member in value.split(",")) if part]
+    members = [
+        part for value in values for part in (member.strip(" \t").lower() for member in value.split(",")) if part
+    ]
     members = [member for member in members if member != "identity"]
     if not members:
         return ""

@@ -27,7 +27,7 @@ import enum
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ds2api.wire.errors import LocalError, PeerError
 from ds2api.wire.head_write import CONTINUE, date_line, field_lines, status_line
@@ -90,10 +90,9 @@ class ServerConnection(asyncio.Protocol):
     # --- the transport's side ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self.write = transport.write
-        transport.set_write_buffer_limits(self.limits.high_water_bytes, self.limits.low_water_bytes)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports have the methods, not the class
+        self.write = self._transport.write
+        self._transport.set_write_buffer_limits(self.limits.high_water_bytes, self.limits.low_water_bytes)
         self._server.connection_opened(self)
         self._enter(State.IDLE)
 

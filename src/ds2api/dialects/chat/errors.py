@@ -35,7 +35,7 @@ _BY_WORD: Mapping[str, tuple[Fault, Kind]] = {
     "invalid_api_key": (Fault.ACCOUNT, Kind.UNAUTHENTICATED),
     "account_deactivated": (Fault.ACCOUNT, Kind.UNAUTHENTICATED),
     "authentication_error": (Fault.ACCOUNT, Kind.UNAUTHENTICATED),
-    **{word: (Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED) for word in _QUOTA_CODES},
+    **dict.fromkeys(_QUOTA_CODES, (Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED)),
     "rate_limit_exceeded": (Fault.ACCOUNT, Kind.RATE_LIMITED),
     "rate_limit_error": (Fault.ACCOUNT, Kind.RATE_LIMITED),
     "slow_down": (Fault.ACCOUNT, Kind.RATE_LIMITED),
@@ -77,20 +77,27 @@ _BY_STATUS: Mapping[int, tuple[Fault, Kind]] = {
 }
 
 # Messages that say more than status and code, each met at servers that have no code for it.
-_BY_MESSAGE: tuple[tuple[re.Pattern[str], frozenset[int], tuple[Fault, Kind]], ...] = (
-    (
-        re.compile(r"context (length|window)|maximum context|prompt is too long|too many tokens|input is too long", re.I),
-        frozenset({400, 413, 422}),
-        (Fault.REQUEST, Kind.CONTEXT_TOO_LONG),
-    ),
-    # Google's chat layer answers 400 to a bad key.
-    (re.compile(r"api[ _]key (not valid|is invalid|expired)|API_KEY_INVALID", re.I), frozenset({400}), (Fault.ACCOUNT, Kind.UNAUTHENTICATED)),
-    (re.compile(r"insufficient (balance|credits|funds)", re.I), frozenset({400, 403, 429}), (Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED)),
-    (re.compile(r"high demand|overloaded|at capacity", re.I), frozenset({429}), (Fault.PROVIDER, Kind.OVERLOADED)),
-    (re.compile(r"country|region|territory", re.I), frozenset({403}), (Fault.PROVIDER, Kind.FORBIDDEN)),
-    (re.compile(r"moderation|flagged", re.I), frozenset({403}), (Fault.REQUEST, Kind.CONTENT_REFUSED)),
-    (re.compile(r"\bmodel\b.*(not found|does not exist|not exist)|(no such|unknown) model", re.I | re.S), frozenset({400, 404}), (Fault.REQUEST, Kind.MODEL_NOT_FOUND)),
-)  # fmt: skip
+_BY_MESSAGE: tuple[tuple[re.Pattern[str], frozenset[int], tuple[Fault, Kind]], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), frozenset(statuses), meaning)
+    for pattern, statuses, meaning in (
+        (
+            r"context (length|window)|maximum context|prompt is too long|too many tokens|input is too long",
+            (400, 413, 422),
+            (Fault.REQUEST, Kind.CONTEXT_TOO_LONG),
+        ),
+        # Google's chat layer answers 400 to a bad key.
+        (r"api[ _]key (not valid|is invalid|expired)|api_key_invalid", (400,), (Fault.ACCOUNT, Kind.UNAUTHENTICATED)),
+        (r"insufficient (balance|credits|funds)", (400, 403, 429), (Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED)),
+        (r"high demand|overloaded|at capacity", (429,), (Fault.PROVIDER, Kind.OVERLOADED)),
+        (r"country|region|territory", (403,), (Fault.PROVIDER, Kind.FORBIDDEN)),
+        (r"moderation|flagged", (403,), (Fault.REQUEST, Kind.CONTENT_REFUSED)),
+        (
+            r"\bmodel\b.*(not found|not exist)|(no such|unknown) model",
+            (400, 404),
+            (Fault.REQUEST, Kind.MODEL_NOT_FOUND),
+        ),
+    )
+)
 
 # status, `type`, `code`. Codes are OpenAI's where it has one.
 _WRITTEN: Mapping[Kind, tuple[int, str, str | None]] = {

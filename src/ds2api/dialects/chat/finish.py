@@ -11,7 +11,7 @@ from typing import Any
 from ds2api.universal.errors import Error, Fault, Kind
 from ds2api.universal.events import Finished, FinishReason
 
-__all__ = ["failure_of", "finish_loss", "finish_word", "read_finish", "refusal_text"]
+__all__ = ["failure_of", "finish_loss", "finish_word", "malformed_call", "read_finish", "refusal_text"]
 
 # Words that mean a cut, whatever the answer holds. `model_length`: Mistral, the context is full.
 _CUT: dict[str, FinishReason] = {
@@ -82,6 +82,13 @@ def finish_loss(finished: Finished) -> str | None:
     if finished.reason in _APPROXIMATED:
         return f'chat has no word for "{finished.native or finished.reason}": "stop" was said'
     return None
+
+
+def malformed_call(finished: Finished) -> Error:
+    """A call that the provider itself could not finish: an error that may be tried again, never an empty success
+    (R028)."""
+    said = f" ({finished.native})" if finished.native else ""
+    return Error(Fault.PROVIDER, Kind.UPSTREAM_FAILED, f"The model made a malformed tool call{said}.")
 
 
 def refusal_text(finished: Finished) -> str:

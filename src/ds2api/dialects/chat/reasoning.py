@@ -21,7 +21,16 @@ from ds2api import jsons
 from ds2api.universal.envelope import PREFIX
 from ds2api.universal.parts import Extra, Reasoning, Sealed
 
-__all__ = ["TEXT_FIELDS", "carrier_of", "detail_key", "read_reasoning", "sealed_in", "thinking_part", "written_detail"]
+__all__ = [
+    "TEXT_FIELDS",
+    "carrier_of",
+    "detail_key",
+    "google_proof",
+    "read_reasoning",
+    "sealed_in",
+    "thinking_part",
+    "written_detail",
+]
 
 TEXT_FIELDS = ("reasoning_content", "reasoning")
 
@@ -78,6 +87,13 @@ def carrier_of(sealed: Sealed) -> dict[str, Any] | None:
     except jsons.JsonError:
         return None
     return carrier if isinstance(carrier, dict) else None
+
+
+def google_proof(content: Any) -> str:
+    """The thought signature in `extra_content` of a call (Google's chat layer); empty where there is none."""
+    google = content.get("google") if isinstance(content, dict) else None
+    proof = google.get("thought_signature") if isinstance(google, dict) else None
+    return proof if isinstance(proof, str) else ""
 
 
 def written_detail(sealed: Sealed, envelope: str, text: str, index: int, *, summary: bool = False) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.chat.parts_in import read_content
-from ds2api.dialects.chat.reasoning import TEXT_FIELDS, read_reasoning, sealed_in, thinking_part
+from ds2api.dialects.chat.reasoning import TEXT_FIELDS, google_proof, read_reasoning, sealed_in, thinking_part
 from ds2api.dialects.reading import Fields, at, list_of, maybe_list, maybe_text, object_of, shown, text_of
 from ds2api.universal.errors import Problem
 from ds2api.universal.parts import Audio, Call, Extra, Part, Reasoning, Refusal, Result, Source
@@ -134,9 +134,8 @@ def _read_call(value: Any, path: str) -> Call:
         raise Problem.bad_request(f'{kind_path}: expected "function" or "custom", found {shown(kind)}', kind_path)
     content = fields.maybe_object("extra_content")
     if content is not None:
-        google = content.get("google")
-        proof = google.get("thought_signature") if isinstance(google, dict) else None
-        if isinstance(proof, str):
+        proof = google_proof(content)
+        if proof:
             call.signature = sealed_in(proof, content)
         else:
             fields.keep("extra_content", content)

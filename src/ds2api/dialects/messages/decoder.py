@@ -17,8 +17,9 @@ Blocks that only Anthropic knows (server tools and their results, compaction) ar
 when the block closes, since a later `signature_delta` replaces an earlier one.
 
 Hot path: nearly all events are one text in a fixed frame. `_delta` matches that frame in the bytes and decodes the
-text alone; 1.1 µs an event instead of 6.5 through the JSON door (`tests/dialects/messages/test_decoder.py` holds
-both ways to the same events). Anything the frame does not match exactly takes the general way.
+text alone: 1.2 µs an event beside the 1.2 of the event reader, instead of 3.4 through the JSON door (CPython 3.11,
+5,000 text deltas in one read). `tests/dialects/messages/test_decoder.py` holds both ways to the same events.
+Anything that the frame does not match exactly takes the general way.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ _CALL_FIELDS = frozenset({"type", "id", "name", "input"})
 
 
 class _Block:
-    """An open content block. `signature` and `pieces` wait for its end."""
+    """An open content block. `signature` and `pieces` wait for its end; so does a call's whole `input` in `data`,
+    until a delta shows that it comes in pieces."""
 
     __slots__ = ("data", "kind", "part", "pieces", "signature")
 
@@ -144,8 +146,8 @@ class MessagesDecoder:
                             out.append(ev.ReasoningDelta(block.part, text))
                             continue
                     elif block.kind == "call":
-                        block.data = {}
                         if text:
+                            block.data = {}
                             out.append(ev.ArgumentsDelta(block.part, text))
                         continue
             self._general(event, out)
@@ -278,8 +280,7 @@ class MessagesDecoder:
                         extra=Extra(_NAME, extra) if extra else None,
                     )
                 )
-                given = wire.get("input")
-                return _Block(part, "call", {"input": given} if given else {})
+                return _Block(part, "call", {"input": wire.get("input") or {}})
         out.append(ev.PartStarted(part, "opaque"))
         return _Block(part, "opaque", dict(wire))
 
@@ -301,8 +302,8 @@ class MessagesDecoder:
             case "reasoning", "signature_delta" if isinstance(text := delta.get("signature"), str):
                 block.signature = text
             case "call", "input_json_delta" if isinstance(text := delta.get("partial_json"), str):
-                block.data = {}
                 if text:
+                    block.data = {}
                     out.append(ev.ArgumentsDelta(block.part, text))
             # A delta of a kind that is not known yet says nothing that a reader could rely on (`streams.md` §3).
 

@@ -8,7 +8,9 @@ from typing import Any
 from ds2api import jsons
 from ds2api.dialects import splice
 from ds2api.dialects.contract import Asker, ModelInfo, Outgoing, Peek, Route, Target, WrittenError
-from ds2api.dialects.messages import errors, models, peek, request_in, request_out, response, token_count
+from ds2api.dialects.messages import errors, peek, request_in, request_out, token_count
+from ds2api.dialects.messages import models as model_list
+from ds2api.dialects.messages import response as whole
 from ds2api.dialects.messages.decoder import MessagesDecoder
 from ds2api.dialects.messages.encoder import MessagesEncoder
 from ds2api.dialects.messages.tap import MessagesTap
@@ -31,7 +33,7 @@ class MessagesDialect:
     generate_path = "/messages"
     stream_type = "text/event-stream"
     request_id_header = "request-id"
-    routes = (
+    routes: tuple[Route, ...] = (
         Route("POST", "/v1/messages", "generate"),
         Route("POST", "/v1/messages/count_tokens", "count_tokens"),
         Route("GET", "/v1/models", "models"),
@@ -61,10 +63,10 @@ class MessagesDialect:
         return relayed
 
     def read_response(self, body: dict[str, Any]) -> Response:
-        return response.read_response(body)
+        return whole.read_response(body)
 
-    def write_response(self, response_: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
-        return response.write_response(response_, asker)
+    def write_response(self, response: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
+        return whole.write_response(response, asker)
 
     def decoder(self, flavour: str = "") -> MessagesDecoder:
         return MessagesDecoder()
@@ -81,11 +83,11 @@ class MessagesDialect:
     def write_error(self, error: Error, request_id: str) -> WrittenError:
         return errors.write_error(error, request_id)
 
-    def write_models(self, models_: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes:
-        return models.write_models(models_, query)
+    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes:
+        return model_list.write_models(models, query)
 
     def write_model(self, model: ModelInfo) -> bytes:
-        return models.write_model(model)
+        return model_list.write_model(model)
 
     def write_token_count(self, count: int) -> bytes:
         return token_count.write_token_count(count)

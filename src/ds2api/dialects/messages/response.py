@@ -47,8 +47,7 @@ def write_response(response: Response, asker: Asker) -> tuple[bytes, list[Loss]]
     choice = response.choices[0] if response.choices else Choice()
     finish = choice.finish
     if finish is not None and finish.reason == "malformed_tool":
-        message = "the model made a tool call that cannot be read"
-        raise Problem(Error(Fault.PROVIDER, Kind.UPSTREAM_FAILED, message))
+        raise Problem(Error(Fault.PROVIDER, Kind.UPSTREAM_FAILED, "the model made a tool call that cannot be read"))
     if choice.logprobs is not None:
         losses.append(Loss("dropped", "logprobs", "log-probabilities have no form in this protocol"))
     content: list[dict[str, Any]] = []
@@ -69,7 +68,7 @@ def write_response(response: Response, asker: Asker) -> tuple[bytes, list[Loss]]
     extra = own_fields(response.extra)
     if finish is not None:
         extra = {**extra, **own_fields(finish.extra)}
-    message = {
+    message: dict[str, Any] = {
         "id": message_id(response.id, asker),
         "type": "message",
         "role": "assistant",

@@ -1,0 +1,155 @@
+"""What routing and the pool need of a chat request: one walk over the parsed body, nothing built.
+
+Types are checked only for what is read here; everything else is for `request_in` or, on relay, for the provider.
+
+*Affinity* is a hash of the conversation's own beginning: what was said before the first answer, with the client's
+cache key and user id where it gave them. All of it together, since a shared system prompt, or one user's id on all
+traffic, must not gather everybody on one account (`pool-model.md`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from ds2api import jsons
+from ds2api.dialects.chat.reasoning import google_proof
+from ds2api.dialects.contract import Peek
+from ds2api.dialects.reading import at, list_of, maybe_boolean, maybe_integer, maybe_object, object_of, text_of
+from ds2api.universal.envelope import PREFIX
+from ds2api.universal.errors import Problem
+
+__all__ = ["peek"]
+
+# Of a picture's data: enough to tell two apart without hashing megabytes (its length goes in as well).
+_MEDIA_CHARACTERS = 512
+
+
+def peek(body: dict[str, Any], path: str) -> Peek:
+    """See `contract.Dialect.peek`."""
+    if "model" not in body:
+        raise Problem.bad_request("model: required, the name of a model", "model")
+    model = text_of(body["model"], "model")
+    if not model:
+        raise Problem.bad_request("model: expected a model's name, found an empty string", "model")
+    if "messages" not in body:
+        raise Problem.bad_request("messages: required, an array of messages", "messages")
+    messages = list_of(body["messages"], "messages")
+    limit = maybe_integer(body.get("max_completion_tokens"), "max_completion_tokens")
+    if limit is None:
+        limit = maybe_integer(body.get("max_tokens"), "max_tokens")
+    options = maybe_object(body.get("stream_options"), "stream_options")
+    include = maybe_boolean((options or {}).get("include_usage"), "stream_options.include_usage")
+    walk = _Walk(body)
+    for index, message in enumerate(messages):
+        walk.message(object_of(message, at("messages", index)))
+    for name in ("tools", "functions", "response_format"):
+        if body.get(name):
+            walk.text_bytes += len(jsons.dump(body[name]))
+    return Peek(
+        model,
+        maybe_boolean(body.get("stream"), "stream") or False,
+        limit,
+        walk.text_bytes,
+        walk.media_count,
+        maybe_integer(body.get("n"), "n", 1) or 1,
+        walk.affinity(),
+        tuple(walk.pins),
+        include or False,
+    )
+
+
+class _Walk:
+    """One pass over the messages."""
+
+    __slots__ = ("_beginning", "_has_user", "_is_beginning", "media_count", "pins", "text_bytes")
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.text_bytes = 0
+        self.media_count = 0
+        self.pins: list[str] = []
+        self._beginning = hashlib.blake2b(digest_size=16)
+        self._is_beginning = True
+        self._has_user = False
+        for name in ("prompt_cache_key", "safety_identifier", "user"):
+            value = body.get(name)
+            if isinstance(value, str):
+                self._beginning.update(f"{name}={value}\n".encode("utf-8", "replace"))
+
+    def affinity(self) -> str | None:
+        return self._beginning.hexdigest() if self._has_user else None
+
+    def message(self, message: dict[str, Any]) -> None:
+        role = message.get("role")
+        if role == "assistant":
+            self._is_beginning = False
+            self._assistant(message)
+        elif role == "user":
+            self._is_beginning = self._is_beginning and not self._has_user
+            self._begin(b"user\n")
+            self._has_user = True
+        elif isinstance(role, str):
+            self._begin(role.encode("utf-8", "replace"))
+        self._content(message.get("content"))
+
+    def _begin(self, mark: bytes) -> None:
+        if self._is_beginning:
+            self._beginning.update(mark)
+
+    def _content(self, content: Any) -> None:
+        if isinstance(content, str):
+            self._text(content)
+        elif isinstance(content, list):
+            for part in content:
+                if isinstance(part, dict):
+                    self._part(part)
+
+    def _part(self, part: dict[str, Any]) -> None:
+        text = part.get("text")
+        if isinstance(text, str):
+            self._text(text)
+            return
+        kind = part.get("type")
+        if kind in {"thinking", "redacted_thinking"}:
+            self._pin(part.get("signature"))
+            self._pin(part.get("data"))
+            if isinstance(part.get("thinking"), str):
+                self._text(part["thinking"])
+        elif isinstance(kind, str) and kind != "refusal":
+            self.media_count += 1
+            if self._is_beginning:
+                value = part.get(kind)
+                for inner in value.values() if isinstance(value, dict) else (value,):
+                    if isinstance(inner, str):
+                        mark = f"{len(inner)}:{inner[:_MEDIA_CHARACTERS]}"
+                        self._beginning.update(mark.encode("utf-8", "replace"))
+
+    def _assistant(self, message: dict[str, Any]) -> None:
+        for name in ("reasoning_content", "reasoning", "refusal"):
+            if isinstance(message.get(name), str):
+                self._text(message[name])
+        for name in ("reasoning_details", "thinking_blocks"):
+            entries = message.get(name)
+            for entry in entries if isinstance(entries, list) else ():
+                if isinstance(entry, dict):
+                    self._pin(entry.get("signature"))
+                    self._pin(entry.get("data"))
+        calls = message.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            if not isinstance(call, dict):
+                continue
+            self._pin(google_proof(call.get("extra_content")))
+            for name, field in (("function", "arguments"), ("custom", "input")):
+                inner = call.get(name)
+                if isinstance(inner, dict) and isinstance(inner.get(field), str):
+                    self._text(inner[field])
+
+    def _text(self, text: str) -> None:
+        raw = text.encode("utf-8", "replace")
+        self.text_bytes += len(raw)
+        if self._is_beginning:
+            self._beginning.update(raw)
+
+    def _pin(self, value: Any) -> None:
+        if isinstance(value, str) and value.startswith(PREFIX) and value not in self.pins:
+            self.pins.append(value)

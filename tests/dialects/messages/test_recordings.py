@@ -1,0 +1,129 @@
+"""Everything that was recorded goes through this dialect and comes out with the same meaning."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ds2api.dialects.contract import Target
+from ds2api.dialects.messages import DIALECT
+from ds2api.universal import events as ev
+from ds2api.universal.response import fold, play
+from tests.dialects.messages.recordings import REQUESTS, RESPONSES, STREAMS, Recording, asker, load, streams_of
+from tests.dialects.messages.strict import check
+
+BROKEN_STREAMS = {"anthropic-spliced-message-start"}
+
+
+def name_of(recording: Recording) -> str:
+    return recording.name
+
+
+def normalised(body: dict[str, Any]) -> dict[str, Any]:
+    """The documented equivalences: null is not given, `stream` is false unless said, a tool's type is "custom"."""
+    body = {name: value for name, value in {"stream": False, **body}.items() if value is not None}
+    if "tools" in body:
+        body["tools"] = [
+            {name: value for name, value in tool.items() if (name, value) != ("type", "custom")} for tool in body["tools"]
+        ]
+    return body
+
+
+@pytest.mark.parametrize("recording", REQUESTS, ids=name_of)
+def test_request_goes_back_to_its_own_provider_with_equal_json(recording: Recording) -> None:
+    given = recording.request
+    outgoing = DIALECT.write_request(DIALECT.read_request(given, {}, "/v1/messages"), Target("p", given["model"]))
+    assert normalised(json.loads(outgoing.body)) == normalised(given)
+    assert outgoing.losses == []
+    assert outgoing.body.startswith(b'{"model":')
+
+
+@pytest.mark.parametrize("recording", REQUESTS, ids=name_of)
+def test_validator_agrees_with_the_provider(recording: Recording) -> None:
+    faults = check(recording.request, beta=True)
+    if recording.status == 200:
+        assert faults == []
+    elif recording.status == 400:
+        assert faults != []
+
+
+@pytest.mark.parametrize("recording", RESPONSES, ids=name_of)
+def test_response_goes_to_its_own_client_with_equal_json(recording: Recording) -> None:
+    given = recording.response
+    written, losses = DIALECT.write_response(DIALECT.read_response(given), asker(given["model"]))
+    assert json.loads(written) == {"stop_sequence": None, **given}
+    assert losses == []
+
+
+@pytest.mark.parametrize("recording", RESPONSES, ids=name_of)
+def test_response_is_the_fold_of_its_own_events(recording: Recording) -> None:
+    response = DIALECT.read_response(recording.response)
+    assert fold(play(response)) == response
+
+
+@pytest.mark.parametrize("recording", STREAMS, ids=name_of)
+def test_stream_written_again_means_the_same(recording: Recording) -> None:
+    streams = streams_of(recording)
+    assert streams
+    for stream in streams:
+        decoder = DIALECT.decoder()
+        events = decoder.feed(stream) + decoder.end()
+        if recording.name in BROKEN_STREAMS:
+            assert isinstance(events[-1], ev.Failed)
+            continue
+        response = fold(events)
+        encoder = DIALECT.encoder(asker(response.model or ""))
+        again = DIALECT.decoder()
+        assert fold(again.feed(encoder.encode(events)) + again.end()) == response
+        assert encoder.losses == []
+
+
+@pytest.mark.parametrize("name", ["anthropic-anthropic-json-tool.1", "anthropic-anthropic-refusal"])
+def test_stream_and_whole_answer_mean_the_same(name: str) -> None:
+    recording = load(name)
+    decoder = DIALECT.decoder()
+    streamed = fold(decoder.feed(recording.stream))
+    whole = DIALECT.read_response(recording.response)
+    if name.endswith("refusal"):
+        assert streamed.choices[0].finish == whole.choices[0].finish
+        assert whole.choices[0].finish is not None
+        assert whole.choices[0].finish.details["category"] == "cyber"
+    else:
+        calls = [(part.name, json.loads(part.arguments)) for part in streamed.choices[0].parts]  # type: ignore[union-attr]
+        assert calls == [(part.name, json.loads(part.arguments)) for part in whole.choices[0].parts]  # type: ignore[union-attr]
+
+
+def test_thinking_signature_comes_back_byte_for_byte() -> None:
+    recording = load("anthropic-anthropic_tool_with_thinking.1")
+    signatures = [
+        block["signature"]
+        for turn in recording.request["messages"]
+        for block in turn["content"]
+        if block["type"] == "thinking"
+    ]
+    body = DIALECT.write_request(
+        DIALECT.read_request(recording.request, {}, "/v1/messages"), Target("p", "claude-sonnet-4-0")
+    ).body
+    assert signatures
+    assert all(json.dumps(one).encode() in body for one in signatures)
+
+
+def test_recorded_error_is_the_requests_fault() -> None:
+    recording = load("anthropic-anthropic_explicit_effort_xhigh_unsupported_model_errors.0")
+    error = DIALECT.read_error(400, {}, json.dumps(recording.response).encode())
+    assert (error.fault, error.kind) == ("request", "bad_request")
+    assert "xhigh" in error.message
+    unknown = load("model_name_suggestions-model_name_suggestion-anthropic-.0")
+    error = DIALECT.read_error(404, {}, json.dumps(unknown.response).encode())
+    assert (error.fault, error.kind) == ("request", "model_not_found")
+
+
+def test_recorded_token_count_is_read() -> None:
+    recording = load("count-tokens-with-native-tools.0")
+    assert DIALECT.read_token_count(recording.response) == recording.response["input_tokens"]
+    request = DIALECT.read_request(recording.request, {}, "/v1/messages/count_tokens?beta=true")
+    assert request.max_output_tokens is None
+    assert json.loads(DIALECT.write_token_count(12)) == {"input_tokens": 12}
+    assert DIALECT.read_token_count({"input_tokens": True}) is None
