@@ -123,9 +123,16 @@ def test_everything_of_the_design_is_accepted(tmp_path: Path) -> None:
             ["names the endpoint itself; write the base URL, 'https://h/v1'"],
         ),
         ({"providers": {"x": {"dialects": ["chat"], "base_url": "h:1", "auth": "none"}}}, ["is not an http"]),
-        ({"providers": {"x": {"dialects": ["cha"], "base_url": "http://h", "auth": "none"}}}, ["found 'cha'", '"chat"']),
         (
-            {"providers": {"x": {"dialects": ["chat"], "base_url": "http://h", "headers": {"host": "x"}, "auth": "none"}}},
+            {"providers": {"x": {"dialects": ["cha"], "base_url": "http://h", "auth": "none"}}},
+            ["found 'cha'", '"chat"'],
+        ),
+        (
+            {
+                "providers": {
+                    "x": {"dialects": ["chat"], "base_url": "http://h", "headers": {"host": "x"}, "auth": "none"}
+                }
+            },
             ["headers.host: this header is the gateway's own"],
         ),
         ({"providers": OPENAI, "secret_env": "OPENAI_API_KEYS"}, ["OPENAI_API_KEYS is not set"]),
@@ -230,7 +237,9 @@ WILD = st.recursive(
 TABLES = ["listen", "providers", "models", "callers", "limits", "timeouts", "retries", "admin", "tls", "pool"]
 
 
-@given(st.dictionaries(st.sampled_from(TABLES), WILD, max_size=4), st.dictionaries(st.text(max_size=6), WILD, max_size=2))
+@given(
+    st.dictionaries(st.sampled_from(TABLES), WILD, max_size=4), st.dictionaries(st.text(max_size=6), WILD, max_size=2)
+)
 def test_no_table_breaks_the_reader(table: dict[str, Any], account: dict[str, Any]) -> None:
     table.setdefault("providers", {"openai": {"accounts": [account]}})
     try:

@@ -1,6 +1,6 @@
 """Writes the pages of docs/ that are made from the source: docs/settings.md. A test compares.
 
-    python3 tools/dev.py docs
+python3 tools/dev.py docs
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             fetch(Path(folder), version, platform)
             size = build(options.output, Path(folder), soabi)
-    print(f"{options.output.relative_to(ROOT) if options.output.is_relative_to(ROOT) else options.output}: {size:,} bytes")
+    print(
+        f"{options.output.relative_to(ROOT) if options.output.is_relative_to(ROOT) else options.output}: {size:,} bytes"
+    )
     if size > LIMIT_BYTES:
         print(f"that is more than the {LIMIT_BYTES:,} bytes it may have", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 Standard library only. What it promises:
 
+* `manifest.json` says for which Python the native parts are (`soabi`) and the hash of every file;
 * the first start unpacks once into a private folder (0700, ours, named by the hash of the file), with compiled
   bytecode; later starts check the folder's owner and mode and the hash of every native part, and use it;
 * where nothing can be written, Python code runs straight from the file and native parts are loaded from memory
@@ -10,6 +11,8 @@ Standard library only. What it promises:
 
 `DS2API_CACHE` names another folder to unpack into; empty means "unpack nowhere".
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -21,6 +24,7 @@ import zipfile
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import spec_from_file_location
+from typing import Any
 
 OLDEST = (3, 11)
 
@@ -53,7 +57,7 @@ def main() -> int:
     return command_line()
 
 
-def unpacked(archive: str, content: zipfile.ZipFile, manifest: dict, rooms: list) -> "str | None":
+def unpacked(archive: str, content: zipfile.ZipFile, manifest: dict[str, Any], rooms: list[str]) -> str | None:
     """The folder with everything in it, made if need be; None if there is no place to make it."""
     root = os.environ.get("DS2API_CACHE")
     if root is None:
@@ -73,7 +77,7 @@ def unpacked(archive: str, content: zipfile.ZipFile, manifest: dict, rooms: list
         return None
 
 
-def is_ours(folder: str, manifest: dict, rooms: list) -> bool:
+def is_ours(folder: str, manifest: dict[str, Any], rooms: list[str]) -> bool:
     """It is there, a folder of ours that nobody else can write to, and its native parts are those of the file."""
     try:
         status = os.lstat(folder)
@@ -89,7 +93,7 @@ def is_ours(folder: str, manifest: dict, rooms: list) -> bool:
         return False
 
 
-def unpack(content: zipfile.ZipFile, manifest: dict, rooms: list, folder: str) -> str:
+def unpack(content: zipfile.ZipFile, manifest: dict[str, Any], rooms: list[str], folder: str) -> str:
     """Unpack beside `folder`, compile, and move into its place in one step: two first starts at once both win."""
     import py_compile
     import shutil
@@ -125,7 +129,7 @@ def unpack(content: zipfile.ZipFile, manifest: dict, rooms: list, folder: str) -
 class FromMemory(MetaPathFinder):
     """Finds the native modules of the file and loads each from a memory file."""
 
-    def __init__(self, archive: str, manifest: dict) -> None:
+    def __init__(self, archive: str, manifest: dict[str, Any]) -> None:
         suffix = f".{manifest['soabi']}.so"
         self._archive = archive
         self._members = {
@@ -133,9 +137,9 @@ class FromMemory(MetaPathFinder):
             for name in manifest["files"]
             if name.startswith("native/") and name.endswith(suffix)
         }
-        self._descriptors: list = []  # open as long as the process: /proc/self/fd names them
+        self._descriptors: list[int] = []  # open as long as the process: /proc/self/fd names them
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         member = self._members.get(name)
         if member is None:
             return None

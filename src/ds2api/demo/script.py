@@ -56,7 +56,7 @@ def _wanted_tool(request: Request, question: str) -> Tool | None:
         return None
     if choice is not None and choice.mode == "named":
         return next((tool for tool in tools if tool.name == choice.name), None)
-    words = {word for word in re.findall(r"[a-z]{4,}", question.lower())}
+    words = set(re.findall(r"[a-z]{4,}", question.lower()))
     for tool in tools:
         about = set(re.findall(r"[a-z]{4,}", f"{tool.name} {tool.description or ''}".lower()))
         if words & about:

@@ -152,6 +152,10 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return name in self._rest
 
+    def holds(self, name: str) -> bool:
+        """Whether `name` is there and not null."""
+        return self._rest.get(name) is not None
+
     def at(self, name: str) -> str:
         """The path of the field `name`."""
         return at(self.path, name)
@@ -201,6 +205,10 @@ class Fields:
         """What nobody took, in its order, null included; `without` names what may be left out."""
         left_out = frozenset(without)
         return {name: value for name, value in self._rest.items() if name not in left_out}
+
+    def said(self) -> dict[str, Any]:
+        """`rest` without nulls, for protocols in which null is the same as absence."""
+        return {name: value for name, value in self._rest.items() if value is not None}
 
     def keep(self, name: str, value: Any) -> None:
         """Put back what was left of a field that was taken: `rest` holds it again."""

@@ -21,7 +21,7 @@ from ds2api.gateway.secret import Secret
 from ds2api.wire.settings import TlsClient
 from ds2api.wire.upstream import Origin
 
-__all__ = ["PRESETS", "AuthStyle", "Endpoint", "Preset", "Provider", "endpoint"]
+__all__ = ["AUTH_STYLES", "PRESETS", "AuthStyle", "Endpoint", "Preset", "Provider", "endpoint"]
 
 AuthStyle = Literal["bearer", "x-api-key", "api-key", "none"]
 AUTH_STYLES: tuple[AuthStyle, ...] = get_args(AuthStyle)

@@ -61,8 +61,11 @@ class UnknownCoding(CodingError):
 
 
 class _Decompressor(Protocol):
-    eof: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
 
     def step(self, data: bytes) -> bytes: ...
 

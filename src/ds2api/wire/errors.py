@@ -46,7 +46,7 @@ class ConnectFailed(UpstreamError):
     """No connection: no such name, refused, unreachable, no valid certificate, or a proxy that would not."""
 
 
-class ConnectTimeout(UpstreamError):
+class ConnectTimeout(ConnectFailed):
     """No connection within `connect_total_s`; `phase` says how far it came."""
 
     def __init__(self, message: str, phase: Phase) -> None:

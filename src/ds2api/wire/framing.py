@@ -31,7 +31,7 @@ __all__ = [
 
 # Go's `maxLineLength`.
 _CHUNK_LINE_BYTES = 4_096
-# All extensions of one body together: hyper's `CHUNKED_EXTENSIONS_LIMIT`. Each chunk of one byte could else bring 4 KiB.
+# All extensions of one body together: hyper's `CHUNKED_EXTENSIONS_LIMIT`. Each chunk of a byte could else bring 4 KiB.
 _EXTENSIONS_BYTES = 16_384
 # A trailer, all lines. hyper 16 KiB, and nobody sends one.
 _TRAILER_BYTES = 8_192

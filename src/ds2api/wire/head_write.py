@@ -51,7 +51,14 @@ def field_lines(fields: Sequence[tuple[str, str]]) -> bytes:
         raise LocalError(f"the value of the field {culprit} holds a character beyond Latin-1") from None
 
 
-def request_head(method: str, target: str, host: str, fields: Sequence[tuple[str, str]], length: int | None) -> bytes:
+def request_head(
+    method: str,
+    target: str,
+    host: str,
+    fields: Sequence[tuple[str, str]],
+    length: int | None,
+    proxy_authorization: str | None = None,
+) -> bytes:
     """A request's head. `length` is None for a request without a body."""
     if not _NAME.fullmatch(method):
         raise LocalError(f"the method {method[:20]!r} is no token")
@@ -61,6 +68,8 @@ def request_head(method: str, target: str, host: str, fields: Sequence[tuple[str
         raise LocalError("the host is empty or holds a space, a control or a character beyond ASCII")
     lines = field_lines(fields)
     framing = b"" if length is None else b"content-length: %d\r\n" % length
+    if proxy_authorization is not None:
+        framing += b"proxy-authorization: %b\r\n" % proxy_authorization.encode()
     return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (method.encode(), target.encode(), host.encode(), framing, lines)
 
 

@@ -31,9 +31,9 @@ _FRAMING_FIELD = re.compile(rb"\r\n(content-length|transfer-encoding):([^\r]*)",
 _REQUEST_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) (HTTP/[0-9]\.[0-9])")
 _TOKEN_START = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]")
 # uri-host [ ":" port ] without user information (RFC 9110 §7.2, RFC 3986 §3.2.2); an empty host is no http host.
-_HOST = re.compile(
-    r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
-)
+_PORT = r"(?::[0-9]{0,5})?"
+_NAME = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
+_HOST = re.compile(_NAME + _PORT + r"|\[[0-9A-Fa-f:.]+\]" + _PORT)
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)([/?].*)?")
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 

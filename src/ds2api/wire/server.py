@@ -67,6 +67,7 @@ class Server:
         self._listeners: list[Listener] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handshaking: set[asyncio.Task[None]] = set()
         self._connections: set[ServerConnection] = set()
         self._idle: dict[ServerConnection, None] = {}  # the one that is idle longest comes first
         self._room = asyncio.Event()
@@ -109,6 +110,8 @@ class Server:
             cut_count = self._exchanges
             for connection in list(self._connections):
                 connection.cut_off()
+        for task in self._handshaking:
+            task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
         if self._loop is not None:
@@ -176,6 +179,9 @@ class Server:
     async def _serve(self, accepted: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         scheme = "http" if context is None else "https"
+        task = asyncio.current_task()
+        assert task is not None
+        self._handshaking.add(task)
         try:
             _, connection = await loop.connect_accepted_socket(
                 lambda: ServerConnection(self, scheme, peer),
@@ -187,6 +193,8 @@ class Server:
             self._handshakes_failed += 1
             accepted.close()
             return
+        finally:
+            self._handshaking.discard(task)
         await connection.run(self._handler)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:

@@ -159,10 +159,9 @@ class ServerConnection(asyncio.Protocol):
         try:
             while (head := await self._next_head()) is not None:
                 await self._serve(handler, head)
-                if not self._keep_alive or self.state is not State.EXCHANGE:
-                    break
-                await self._settle()
-                if not self._keep_alive or self.state is not State.EXCHANGE:
+                if self._goes_on():
+                    await self._settle()
+                if not self._goes_on():
                     break
                 self._enter(State.IDLE)
                 self._resume_reading()
@@ -182,7 +181,8 @@ class ServerConnection(asyncio.Protocol):
         if self.state is State.IDLE and len(self._input):
             self._enter(State.HEAD)
         self._first_line = ("", "")
-        waiter = self._head_waiter = self._loop.create_future()
+        waiter: asyncio.Future[RequestHead | None] = self._loop.create_future()
+        self._head_waiter = waiter
         if self.state in (State.CLOSING, State.CLOSED):
             waiter.set_result(None)
         elif self.state is State.HEAD:
@@ -203,6 +203,8 @@ class ServerConnection(asyncio.Protocol):
         failure = PeerError("the request was not answered", 500)
         try:
             await handler(incoming)
+        except PeerError as error:
+            failure = error
         except Exception as error:
             failure = PeerError("an internal error", 500)
             self._loop.call_exception_handler({"message": "the handler of a request failed", "exception": error})
@@ -230,6 +232,9 @@ class ServerConnection(asyncio.Protocol):
                 await body.wait()
             except PeerError:
                 self._keep_alive = False  # the answer is sent; there is nobody to tell
+
+    def _goes_on(self) -> bool:
+        return self._keep_alive and self.state is State.EXCHANGE
 
     # --- what Incoming calls ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def _found() -> list[Recording]:
     return [Recording(name, folder) for name, folder in folders.items() if not name.startswith("count-tokens")]
 
 
+_one_stream = re.compile(rb"event: message_start\n.*?event: message_stop\n[^\n]*\n\n", re.DOTALL)
 _ALL = _found()
 REQUESTS = [one for one in _ALL if (one.folder / "request.json").exists()]
 RESPONSES = [one for one in _ALL if (one.folder / "response.json").exists() and one.status == 200]
@@ -60,15 +62,14 @@ def load(name: str) -> Recording:
 
 def streams_of(recording: Recording) -> list[bytes]:
     """Some recordings hold several exchanges one behind the other: each is a stream of its own."""
-    ended = b'event: message_stop\n'
-    pieces = recording.stream.split(ended)
-    streams = []
-    for piece in pieces[:-1]:
-        streams.append(piece + ended + b'data: {"type":"message_stop"}\n\n')
-    # What stands between is the data line of the event that the split took apart.
-    return [stream.removeprefix(b'data: {"type":"message_stop"}').lstrip(b"\n ") for stream in streams]
+    return _one_stream.findall(recording.stream)
 
 
 def asker(model: str = "alias", **changes: Any) -> Asker:
-    given: dict[str, Any] = {"request_id": "req_own", "created": 1_700_000_000, "new_id": lambda: "new0", "input_estimate": 7}
+    given: dict[str, Any] = {
+        "request_id": "req_own",
+        "created": 1_700_000_000,
+        "new_id": lambda: "new0",
+        "input_estimate": 7,
+    }
     return Asker(model, **{**given, **changes})

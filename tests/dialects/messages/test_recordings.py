@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from tests.dialects.messages.recordings import REQUESTS, RESPONSES, STREAMS, Recording, asker, load, streams_of
+from tests.dialects.messages.strict import check
 
 from ds2api.dialects.contract import Target
 from ds2api.dialects.messages import DIALECT
 from ds2api.universal import events as ev
 from ds2api.universal.response import fold, play
-from tests.dialects.messages.recordings import REQUESTS, RESPONSES, STREAMS, Recording, asker, load, streams_of
-from tests.dialects.messages.strict import check
 
 BROKEN_STREAMS = {"anthropic-spliced-message-start"}
 
@@ -26,7 +26,8 @@ def normalised(body: dict[str, Any]) -> dict[str, Any]:
     body = {name: value for name, value in {"stream": False, **body}.items() if value is not None}
     if "tools" in body:
         body["tools"] = [
-            {name: value for name, value in tool.items() if (name, value) != ("type", "custom")} for tool in body["tools"]
+            {name: value for name, value in tool.items() if (name, value) != ("type", "custom")}
+            for tool in body["tools"]
         ]
     return body
 
@@ -80,19 +81,26 @@ def test_stream_written_again_means_the_same(recording: Recording) -> None:
         assert encoder.losses == []
 
 
-@pytest.mark.parametrize("name", ["anthropic-anthropic-json-tool.1", "anthropic-anthropic-refusal"])
-def test_stream_and_whole_answer_mean_the_same(name: str) -> None:
-    recording = load(name)
+@pytest.mark.parametrize("recording", RESPONSES, ids=name_of)
+def test_whole_answer_played_as_a_stream_means_the_same(recording: Recording) -> None:
+    response = DIALECT.read_response(recording.response)
+    encoder = DIALECT.encoder(asker(recording.response["model"]))
     decoder = DIALECT.decoder()
-    streamed = fold(decoder.feed(recording.stream))
-    whole = DIALECT.read_response(recording.response)
-    if name.endswith("refusal"):
-        assert streamed.choices[0].finish == whole.choices[0].finish
-        assert whole.choices[0].finish is not None
-        assert whole.choices[0].finish.details["category"] == "cyber"
-    else:
-        calls = [(part.name, json.loads(part.arguments)) for part in streamed.choices[0].parts]  # type: ignore[union-attr]
-        assert calls == [(part.name, json.loads(part.arguments)) for part in whole.choices[0].parts]  # type: ignore[union-attr]
+    played = fold(decoder.feed(encoder.encode(play(response))) + decoder.end())
+    assert json.loads(DIALECT.write_response(played, asker(recording.response["model"]))[0]) == {
+        "stop_sequence": None,
+        **recording.response,
+    }
+    assert encoder.losses == []
+
+
+def test_refusal_means_the_same_streamed_and_whole() -> None:
+    recording = load("anthropic-anthropic-refusal")
+    streamed = fold(DIALECT.decoder().feed(recording.stream)).choices[0].finish
+    whole = DIALECT.read_response(recording.response).choices[0].finish
+    assert streamed is not None
+    assert streamed == whole
+    assert streamed.details["category"] == "cyber"
 
 
 def test_thinking_signature_comes_back_byte_for_byte() -> None:

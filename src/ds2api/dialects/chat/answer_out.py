@@ -45,17 +45,18 @@ def written_citation(citation: Citation, start: int, end: int) -> dict[str, Any]
     }
 
 
-def written_proof(sealed: Sealed, text: str, index: int, asker: Asker, *, summary: bool) -> dict[str, Any] | None:
-    """The entry of `reasoning_details` that a client sends back unread. None: nothing here can seal it."""
+def written_proof(sealed: Sealed, index: int, asker: Asker, *, summary: bool, has_text: bool) -> dict[str, Any] | None:
+    """The entry of `reasoning_details` that a client sends back unread, without its text. None: nothing here can
+    seal it."""
     carrier = carrier_of(sealed)
     if carrier is not None:
-        if text:
-            carrier["summary" if summary else "text"] = text
-        return {"type": "reasoning.text", **carrier} if carrier.get("type") == "thinking" else carrier
+        if carrier.get("type") == "thinking":  # Mistral's block
+            carrier["type"] = "reasoning.text"
+        return {**carrier, "index": index}
     if asker.sealer is None:
         return None
     envelope = asker.sealer.seal(sealed, asker.provider, asker.upstream_model, asker.account)
-    return written_detail(sealed, envelope, text, index, summary=summary)
+    return written_detail(sealed, envelope, index, summary=summary, has_text=has_text)
 
 
 def written_signature(sealed: Sealed, asker: Asker) -> dict[str, Any] | None:

@@ -40,6 +40,10 @@ from ds2api.wire.sse import EventTooLarge, SseEvent, SseParser
 
 __all__ = ["ChatDecoder"]
 
+# What may still be said of the whole answer after its first chunk, and matters to a reader. Others that come late are
+# measurements of the server (`x_groq`, timings, fingerprints that change) or come again with every chunk.
+_LATE_FIELDS = frozenset({"citations", "search_results", "moderation", "service_tier"})
+
 # Beside a delta these say again what the finish chunk says, or that nothing was filtered (R037).
 _SILENT_FIELDS = CHOICE_FIELDS | {"content_filter_results", "content_filter_offsets", "content_filter_result"}
 
@@ -181,8 +185,8 @@ class ChatDecoder:
             if not choices and not usage:
                 return  # Azure's first chunk has neither id nor model: the start waits for the next
             self._start(chunk, out)
-        elif rest:
-            changed = {field: value for field, value in rest.items() if self._said.get(field) != value}
+        elif rest.keys() & _LATE_FIELDS:
+            changed = {name: rest[name] for name in _LATE_FIELDS & rest.keys() if self._said.get(name) != rest[name]}
             if changed:
                 self._said |= changed
                 out.append(ev.OpaqueSeen("chat", "chunk", {"fields": changed}))
@@ -337,10 +341,8 @@ class ChatDecoder:
                 summary = entry.get("type") == "reasoning.summary"
                 identity = entry.get("id")
                 identity = identity if isinstance(identity, str) else None
-                # Without the same text in `reasoning` beside it the field is the details' own (Snowflake).
-                self._open(
-                    "reasoning", state, out, identity=identity, summary=summary, extra=Extra("chat", {"reasoning": ""})
-                )
+                extra = Extra("chat", {"reasoning": "", "reasoning_details": []})
+                self._open("reasoning", state, out, identity=identity, summary=summary, extra=extra)
                 state.key = key
             if isinstance(text, str) and text:
                 has_text = True

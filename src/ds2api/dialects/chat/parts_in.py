@@ -69,7 +69,9 @@ def _read_part(value: Any, path: str) -> Part:
             _keep(fields, video, "video_url")
         case "document_url":
             name = fields.maybe_text("document_name")
-            part = File(read_source(fields.text("document_url")), cache=cache, path=path, name=name)
+            # The path is the field's own: so a chat server gets the document in the form in which it came.
+            source = read_source(fields.text("document_url"))
+            part = File(source, cache=cache, path=fields.at("document_url"), name=name)
         case "input_audio":
             part = _read_audio(fields, cache)
         case "file":
@@ -80,7 +82,7 @@ def _read_part(value: Any, path: str) -> Part:
             accepted = ", ".join(f'"{one}"' for one in _TYPES)
             message = f"{fields.at('type')}: unknown part type {shown(kind)}; accepted are {accepted}"
             raise Problem.bad_request(message, fields.at("type"))
-    rest = fields.rest()
+    rest = fields.said()
     if rest:
         part.extra = Extra("chat", rest)
     return part
@@ -110,7 +112,7 @@ def _url_of(fields: Fields, name: str) -> tuple[str, Fields | None]:
 
 def _keep(fields: Fields, inner: Fields | None, name: str) -> None:
     """What nobody read inside of the object `name` stays for chat servers."""
-    if inner is not None and (rest := inner.rest()):
+    if inner is not None and (rest := inner.said()):
         fields.keep(name, rest)
 
 

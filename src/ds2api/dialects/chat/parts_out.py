@@ -138,7 +138,8 @@ def _file(part: File, destination: Destination) -> dict[str, Any]:
     if part.context:
         destination.losses.report("dropped", f"{part.path}.context", "chat files have no context")
     source = part.source
-    if destination.flavour.document_url and source.file_id is None:
+    as_it_came = destination.is_verbatim and part.path.endswith(".document_url")
+    if (destination.flavour.document_url or as_it_came) and source.file_id is None:
         written: dict[str, Any] = {"type": "document_url", "document_url": _url(part, "document", destination)}
         return written if part.name is None else {**written, "document_name": part.name}
     file: dict[str, Any] = {}

@@ -96,14 +96,13 @@ def google_proof(content: Any) -> str:
     return proof if isinstance(proof, str) else ""
 
 
-def written_detail(sealed: Sealed, envelope: str, text: str, index: int, *, summary: bool = False) -> dict[str, Any]:
-    """An entry of `reasoning_details` that carries `envelope`, and the text it proves, so that the client sends
-    both back together whatever else it drops."""
-    entry: dict[str, Any] = {"type": "reasoning.encrypted", "data": envelope}
-    if text:
-        kind = "summary" if summary else "text"
-        entry = {"type": f"reasoning.{kind}", kind: text, "signature": envelope}
-    return {**entry, "format": _FORMATS.get(sealed.kind, "unknown"), "index": index}
+def written_detail(sealed: Sealed, envelope: str, index: int, *, summary: bool, has_text: bool) -> dict[str, Any]:
+    """The entry of `reasoning_details` that carries `envelope`: beside text it is the text's signature."""
+    form = _FORMATS.get(sealed.kind, "unknown")
+    if not has_text:
+        return {"type": "reasoning.encrypted", "data": envelope, "format": form, "index": index}
+    kind = "reasoning.summary" if summary else "reasoning.text"
+    return {"type": kind, "signature": envelope, "format": form, "index": index}
 
 
 def detail_key(entry: Mapping[str, Any]) -> tuple[Any, Any] | None:

@@ -21,6 +21,7 @@ _DEEPSEEK: dict[Effort, str] = {
     "minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "high", "max": "max",
 }  # fmt: skip
 
+# In which fields each kind of server reads it.
 _SPELLINGS = {
     "effort": frozenset({"reasoning_effort"}),
     "openrouter": frozenset({"reasoning", "reasoning_effort"}),
@@ -33,11 +34,13 @@ def write_reasoning(request: Request, body: dict[str, Any], destination: Destina
     control = request.reasoning
     if control is None:
         return
-    came = control.extra.get("chat") if control.extra is not None else {}
     style = destination.flavour.reasoning_style
-    if destination.is_same and (destination.is_verbatim or came.keys() <= _SPELLINGS[style]):
-        body.update(came)
+    if destination.is_same and (destination.is_verbatim or control.path in _SPELLINGS[style]):
+        _write_as_said(control, body)
         return
+    own = control.extra.get("chat") if control.extra is not None else {}
+    for name in own:
+        destination.losses.report("dropped", f"{control.path}.{name}", "this chat server has nothing like it")
     destination.lose_extra(control.extra, control.path)
     effort = _effort(control, request)
     match style:
@@ -47,6 +50,26 @@ def write_reasoning(request: Request, body: dict[str, Any], destination: Destina
             _write_deepseek(control, effort, body, destination)
         case "effort":
             _write_effort(control, effort, body, destination)
+
+
+def _write_as_said(control: ReasoningControl, body: dict[str, Any]) -> None:
+    """In the client's own spelling."""
+    own = control.extra.get("chat") if control.extra is not None else {}
+    if control.path == "reasoning":
+        enabled = None if control.mode is None else control.mode != "disabled"
+        said = {
+            "effort": control.effort,
+            "max_tokens": control.budget_tokens,
+            "enabled": enabled,
+            "exclude": True if control.show == "none" else None,
+        }
+        body["reasoning"] = {name: value for name, value in said.items() if value is not None} | own
+        return
+    if control.path == "thinking":
+        wanted: dict[str, Any] = {"type": control.mode, "budget_tokens": control.budget_tokens}
+        body["thinking"] = {name: value for name, value in wanted.items() if value is not None} | own
+    if control.effort is not None:
+        body["reasoning_effort"] = control.effort
 
 
 def _effort(control: ReasoningControl, request: Request) -> Effort | None:

@@ -69,9 +69,7 @@ def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) ->
     store = fields.maybe_boolean("store")
     request.state = None if store is None else State(store=store)
     request.paths = paths
-    rest = fields.rest()
-    if rest:
-        request.extra = Extra("chat", rest)
+    request.extra = _extra(fields)
     return request
 
 
@@ -83,7 +81,7 @@ def _read_stream_options(fields: Fields, request: Request) -> None:
     request.stream_usage = inner.maybe_boolean("include_usage")
     # Padding against readers of sizes: what a gateway writes anew has other sizes anyway.
     inner.take("include_obfuscation")
-    if rest := inner.rest():
+    if rest := inner.said():
         fields.keep("stream_options", rest)
 
 
@@ -120,51 +118,64 @@ def _read_format(fields: Fields) -> OutputFormat | None:
             inner.maybe_text("description"),
             inner.maybe_boolean("strict"),
         )
-        if left := inner.rest():
+        if left := inner.said():
             outer.keep("json_schema", left)
-    if rest := outer.rest():
-        output.extra = Extra("chat", rest)
+    output.extra = _extra(outer)
     return output
 
 
 def _read_reasoning(fields: Fields) -> ReasoningControl | None:
-    """OpenAI's word, OpenRouter's `reasoning` object and `thinking` of DeepSeek and Z.ai, whichever came."""
-    came: dict[str, Any] = {}
-    control = ReasoningControl()
+    """OpenRouter's `reasoning` object, `thinking` of DeepSeek and Z.ai, OpenAI's word: the first that came decides
+    the path, and with it the spelling in which a chat server gets it back. What of it is one server's own (a word
+    that nobody else knows, `clear_thinking`) stays: in the object's `extra`, or as a field of the request."""
+    if fields.holds("reasoning"):
+        return _read_routed(Fields(fields.object("reasoning"), "reasoning"))
+    control = None
+    if fields.holds("thinking"):
+        control = _read_thinking(Fields(fields.object("thinking"), "thinking"))
     word = fields.maybe_text("reasoning_effort")
-    if word is not None:
-        came["reasoning_effort"] = word
-        if word in _EFFORTS:  # others ("default", "ultra") are some server's own, and stay in `came`
-            control.effort = EFFORTS[_EFFORTS.index(word)]
-    thinking = fields.maybe_object("thinking")
-    if thinking is not None:
-        came["thinking"] = thinking
-        inner = Fields(thinking, "thinking")
-        mode = inner.maybe_text("type")
-        if mode in {"enabled", "disabled", "adaptive"}:
-            control.mode = mode  # type: ignore[assignment]
-        control.budget_tokens = inner.maybe_integer("budget_tokens", 0)
-        control.path = "thinking"
-    routed = fields.maybe_object("reasoning")
-    if routed is not None:
-        came["reasoning"] = routed
-        inner = Fields(routed, "reasoning")
-        effort = inner.maybe_text("effort")
-        if effort in _EFFORTS and control.effort is None:
-            control.effort = EFFORTS[_EFFORTS.index(effort)]
-        control.budget_tokens = inner.maybe_integer("max_tokens", 0)
-        enabled = inner.maybe_boolean("enabled")
-        if enabled is not None:
-            control.mode = "enabled" if enabled else "disabled"
-        if inner.maybe_boolean("exclude"):
-            control.show = "none"
-        control.path = "reasoning"
-    if not came:
-        return None
-    if word is not None:
-        control.path = "reasoning_effort"
-    control.extra = Extra("chat", came)
+    if word is not None and word in _EFFORTS:
+        control = control or ReasoningControl()
+        control.effort = EFFORTS[_EFFORTS.index(word)]
+    elif word is not None:
+        fields.keep("reasoning_effort", word)
     return control
+
+
+def _read_thinking(inner: Fields) -> ReasoningControl:
+    control = ReasoningControl(path=inner.path)
+    match inner.maybe_text("type"):
+        case ("enabled" | "disabled" | "adaptive") as mode:
+            control.mode = mode
+        case None:
+            pass
+        case other:
+            inner.keep("type", other)
+    control.budget_tokens = inner.maybe_integer("budget_tokens", 0)
+    control.extra = _extra(inner)
+    return control
+
+
+def _read_routed(inner: Fields) -> ReasoningControl:
+    control = ReasoningControl(path=inner.path)
+    effort = inner.maybe_text("effort")
+    if effort is not None and effort in _EFFORTS:
+        control.effort = EFFORTS[_EFFORTS.index(effort)]
+    elif effort is not None:
+        inner.keep("effort", effort)
+    control.budget_tokens = inner.maybe_integer("max_tokens", 0)
+    enabled = inner.maybe_boolean("enabled")
+    if enabled is not None:
+        control.mode = "enabled" if enabled else "disabled"
+    if inner.maybe_boolean("exclude"):
+        control.show = "none"
+    control.extra = _extra(inner)
+    return control
+
+
+def _extra(fields: Fields) -> Extra | None:
+    rest = fields.said()
+    return Extra("chat", rest) if rest else None
 
 
 def _read_sampling(fields: Fields, request: Request) -> None:

@@ -101,12 +101,7 @@ def _message(choice: Choice, finished: Finished, asker: Asker, losses: list[Loss
             case Reasoning():
                 thoughts.append(part.text)
                 name_of_thoughts = name_of_thoughts or text_field(part.extra)
-                if part.sealed is not None:
-                    entry = written_proof(part.sealed, part.text, len(details), asker, summary=part.summary)
-                    if entry is None:
-                        losses.append(Loss("dropped", "reasoning_details", "there is nothing to seal it with"))
-                    else:
-                        details.append(entry)
+                _write_proof(part, details, asker, losses)
             case Call():
                 calls.append(_call(part, asker, losses))
             case Audio():
@@ -134,6 +129,23 @@ def _message(choice: Choice, finished: Finished, asker: Asker, losses: list[Loss
     elif calls:
         message["tool_calls"] = calls
     return message | more
+
+
+def _write_proof(part: Reasoning, details: list[dict[str, Any]], asker: Asker, losses: list[Loss]) -> None:
+    """The entries that a chat server gave, or one that proves the text and holds it, so that both come back."""
+    own = part.extra.get("chat").get("reasoning_details") if part.extra is not None else None
+    if own:
+        details += own
+        return
+    if part.sealed is None:
+        return
+    entry = written_proof(part.sealed, len(details), asker, summary=part.summary, has_text=bool(part.text))
+    if entry is None:
+        losses.append(Loss("dropped", "reasoning_details", "there is nothing to seal it with"))
+        return
+    if part.text:
+        entry["summary" if part.summary else "text"] = part.text
+    details.append(entry)
 
 
 def _call(call: Call, asker: Asker, losses: list[Loss]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def read_choice(value: Any) -> ToolChoice:
         return ToolChoice("allowed", allowed=AllowedTools(tuple(names), mode == "required"))
     if kind in {"function", "custom"}:
         inner = Fields(fields.object(kind), fields.at(kind))
-        return ToolChoice("named", inner.text("name"), extra=Extra("chat", {"type": kind}))
+        return ToolChoice("named", inner.text("name"))
     accepted = '"function", "custom" or "allowed_tools"'
     raise Problem.bad_request(f"{path}.type: expected {accepted}, found {shown(kind)}", f"{path}.type")
 
@@ -74,7 +74,7 @@ def _read_tool(value: Any, path: str) -> Tool:
         tool = Tool(inner.text("name"), inner.maybe_text("description"), custom=True, kind=kind, format=form)
         tool.cache, tool.path, tool.extra = cache, path, _extra(inner, fields, "custom")
         return tool
-    return Tool(kind, hosted=True, kind=kind, cache=cache, path=path, extra=Extra("chat", fields.rest()))
+    return Tool(kind, hosted=True, kind=kind, cache=cache, path=path, extra=Extra("chat", fields.said()))
 
 
 def _read_function(inner: Fields, outer: Fields | None) -> Tool:
@@ -91,8 +91,8 @@ def _read_function(inner: Fields, outer: Fields | None) -> Tool:
 
 def _extra(inner: Fields, outer: Fields | None, name: str) -> Extra | None:
     """What nobody read: beside the definition, and inside of it under its name."""
-    rest = outer.rest() if outer is not None else {}
-    if left := inner.rest():
+    rest = outer.said() if outer is not None else {}
+    if left := inner.said():
         rest[name] = left
     return Extra("chat", rest) if rest else None
 

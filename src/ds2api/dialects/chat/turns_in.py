@@ -53,7 +53,7 @@ def read_messages(value: Any) -> Conversation:
                 accepted = ", ".join(f'"{one}"' for one in _ROLES)
                 message_text = f"{fields.at('role')}: unknown role {shown(role)}; accepted are {accepted}"
                 raise Problem.bad_request(message_text, fields.at("role"))
-        rest = fields.rest()
+        rest = fields.said()
         if rest:
             turn.extra = Extra("chat", rest)
         conversation.turns.append(turn)
@@ -139,9 +139,9 @@ def _read_call(value: Any, path: str) -> Call:
             call.signature = sealed_in(proof, content)
         else:
             fields.keep("extra_content", content)
-    if left := inner.rest():
+    if left := inner.said():
         fields.keep(inner_name, left)
-    rest = fields.rest()
+    rest = fields.said()
     if rest:
         call.extra = Extra("chat", rest)
     return call

@@ -1,0 +1,150 @@
+"""The upstream client: a request to an origin, its answer, and the connections in between.
+
+`send` is the whole story: a kept connection if there is one, else a new one; a kept one that proves dead before any
+byte of an answer came is replaced, once, by a new one, and nobody need know. Redirects are never followed (a 3xx is
+an answer like any other): a key goes to its own origin only. Cookies are not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ds2api.wire.answer import Answer
+from ds2api.wire.connecting import connect
+from ds2api.wire.errors import Disconnected, LocalError
+from ds2api.wire.head_write import request_head
+from ds2api.wire.origin import Origin
+from ds2api.wire.pool import Pool
+from ds2api.wire.proxies import Proxies, Proxy
+from ds2api.wire.settings import Limits, Timeouts, TlsClient
+from ds2api.wire.timers import TimerWheel
+from ds2api.wire.upstream_connection import UpstreamConnection
+
+__all__ = ["Answer", "Client", "ClientStatistics", "Origin"]
+
+# Without a body these say nothing of a length; the others say 0 (RFC 9110 §8.6).
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStatistics:
+    """A snapshot. The last four count since the start."""
+
+    open: int
+    idle: int
+    opened: int
+    reused: int
+    retried: int  # kept connections that proved dead, the request sent again
+    spoke: int  # connections closed for bytes that nobody asked for
+
+
+class Client:
+    """Sends requests. For one event loop; nothing is safe from other threads."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        timeouts: Timeouts,
+        tls: TlsClient | None = None,
+        proxies: Proxies | None = None,
+    ) -> None:
+        """`tls` is for origins that have none of their own."""
+        self._limits = limits
+        self._timeouts = timeouts
+        self._tls = tls or TlsClient()
+        self._proxies = proxies or Proxies()
+        self._pool = Pool(limits.upstream_idle_count)
+        self._wheel: TimerWheel | None = None
+        self._retried = 0
+        self._closed = False
+
+    async def send(
+        self,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        first_byte_idle_s: float | None = None,
+    ) -> Answer:
+        """Send a request and give its answer once the final head is there; interim ones are skipped.
+
+        Host, content-length and the connection's own fields are set here. Whoever gets the answer closes it.
+
+        Raises `LocalError` for what must not stand in a head (then nothing was sent), `ConnectFailed` if no
+        connection could be had, `Disconnected`, `FirstByteTimeout`, `ReadTimeout` or `BrokenAnswer` for what came
+        of it. Cancelled, it closes the connection; the upstream may have worked on the request.
+        """
+        if self._closed:
+            raise LocalError("send() after close()")
+        if self._wheel is None:
+            self._wheel = TimerWheel(asyncio.get_running_loop())
+        proxy = None if origin.unix_path is not None else self._proxies.choose(origin.scheme, origin.host, origin.port)
+        head = self._head(origin, proxy, method, target, headers, body)
+        idle_s = self._timeouts.first_byte_idle_s if first_byte_idle_s is None else first_byte_idle_s
+        kept = self._pool.take(origin)
+        if kept is not None:
+            try:
+                return await kept.exchange(method, head, body, idle_s)
+            except Disconnected as error:
+                if error.answer_began:
+                    raise
+                self._retried += 1
+        connection = await self._connect(origin, proxy, self._wheel)
+        answer = await connection.exchange(method, head, body, idle_s)
+        answer.retried = kept is not None
+        return answer
+
+    def close(self) -> None:
+        """Close every connection; whoever waits on one gets `Disconnected`. Twice is fine."""
+        self._closed = True
+        self._pool.close()
+        if self._wheel is not None:
+            self._wheel.close()
+
+    def statistics(self) -> ClientStatistics:
+        """What is going on now."""
+        pool = self._pool
+        return ClientStatistics(
+            open=pool.open_count,
+            idle=pool.idle_count,
+            opened=pool.opened,
+            reused=pool.reused,
+            retried=self._retried,
+            spoke=pool.spoke,
+        )
+
+    def _head(
+        self,
+        origin: Origin,
+        proxy: Proxy | None,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+    ) -> bytes:
+        if not target.startswith("/") and target != "*":
+            raise LocalError("a request target must begin with /")
+        length = len(body) if body or method not in _BODILESS else None
+        authorization = None
+        if proxy is not None and origin.scheme == "http":  # RFC 9112 §3.2.2: a proxy is told the whole URL
+            target = f"http://{origin.authority}{target}"
+            authorization = proxy.authorization
+        return request_head(method, target, origin.authority, headers, length, authorization)
+
+    async def _connect(self, origin: Origin, proxy: Proxy | None, wheel: TimerWheel) -> UpstreamConnection:
+        def make() -> UpstreamConnection:
+            return UpstreamConnection(origin, self._pool, wheel, self._limits, self._timeouts)
+
+        return await connect(
+            origin,
+            proxy,
+            make,
+            tls=origin.tls or self._tls,
+            limits=self._limits,
+            connect_total_s=self._timeouts.connect_total_s,
+        )

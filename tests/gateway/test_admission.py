@@ -1,0 +1,95 @@
+"""Waiting for an account: tickets become leases, and nothing is lost when somebody leaves."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ds2api.accounts import Account, AccountLimits, Action, Ask, Candidate, Lease, Pool, Refused, Scope, Verdict
+from ds2api.gateway.admission import Admission
+from ds2api.universal.errors import Kind
+
+pytestmark = pytest.mark.anyio
+
+
+def admission() -> Admission:
+    return Admission(Pool([Account("p/a", "p", AccountLimits(concurrency=1))]))
+
+
+def ask(patience_s: float = 60.0) -> Ask:
+    return Ask([Candidate("p", "m")], asyncio.get_running_loop().time() + patience_s)
+
+
+async def line_of(door: Admission, count: int) -> None:
+    while door.pool.waiting < count:
+        await asyncio.sleep(0)
+
+
+async def test_freed_account_goes_to_whoever_came_first() -> None:
+    door = admission()
+    running = await door.acquire(ask())
+    assert isinstance(running, Lease)
+    served: list[int] = []
+
+    async def want(number: int) -> None:
+        lease = await door.acquire(ask())
+        assert isinstance(lease, Lease)
+        served.append(number)
+        door.settle(lease, None)
+
+    waiting = []
+    for number in range(5):
+        waiting.append(asyncio.ensure_future(want(number)))
+        await line_of(door, number + 1)
+    door.settle(running, None)
+    await asyncio.gather(*waiting)
+    assert served == [0, 1, 2, 3, 4]
+    assert door.pool.in_flight == 0
+    door.close()
+
+
+async def test_who_leaves_takes_nothing_along() -> None:
+    door = admission()
+    running = await door.acquire(ask())
+    assert isinstance(running, Lease)
+    leaving = asyncio.ensure_future(door.acquire(ask()))
+    staying = asyncio.ensure_future(door.acquire(ask()))
+    await line_of(door, 2)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    door.settle(running, None)
+    lease = await staying
+    assert isinstance(lease, Lease)
+    door.give_back(lease)
+    assert (door.pool.waiting, door.pool.in_flight) == (0, 0)
+    door.close()
+
+
+async def test_lease_granted_in_the_moment_of_leaving_goes_back() -> None:
+    door = admission()
+    running = await door.acquire(ask())
+    assert isinstance(running, Lease)
+    leaving = asyncio.ensure_future(door.acquire(ask()))
+    await line_of(door, 1)
+    door.settle(running, None)  # grants it
+    leaving.cancel()  # before it wakes
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert door.pool.in_flight == 0
+    door.close()
+
+
+async def test_clock_alone_serves_who_waits_for_it() -> None:
+    door = admission()
+    lease = await door.acquire(ask())
+    assert isinstance(lease, Lease)
+    door.settle(lease, Verdict(Scope.MODEL, Action.COOL, Kind.RATE_LIMITED, "429", 0.02))
+    assert isinstance(await door.acquire(ask()), Lease)
+    door.close()
+
+
+async def test_patience_that_ends_is_a_refusal() -> None:
+    door = admission()
+    assert isinstance(await door.acquire(ask()), Lease)
+    assert isinstance(await door.acquire(ask(patience_s=0.02)), Refused)
+    door.close()
