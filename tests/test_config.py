@@ -109,7 +109,7 @@ def test_everything_of_the_design_is_accepted(tmp_path: Path) -> None:
         ({"providers": {"openai": {"accounts": [{"key": KEY, "key_env": "X"}]}}}, ["found key and key_env"]),
         ({"providers": {"openai": {"accounts": [{"key_env": "OPENAI_API_KEY", "rpm": -1}]}}}, ["rpm: found -1"]),
         ({"providers": OPENAI, "timeouts": {"head_s": 1}}, ["timeouts.head_s", "did you mean `head_total_s`?"]),
-        ({"providers": OPENAI, "timeouts": {"head_total_s": "ten"}}, ["found 'ten', wanted a number"]),
+        ({"providers": OPENAI, "timeouts": {"head_total_s": "ten"}}, ["found 'ten', wanted a number of at least"]),
         ({"providers": OPENAI, "limits": {"body_bytes": 1.5}}, ["found 1.5, wanted a whole number"]),
         ({"providers": OPENAI, "models": {"m": "opena/x"}}, ["no provider 'opena'; did you mean 'openai'?"]),
         ({"providers": OPENAI, "models": {"m": 3}}, ['models."m": found 3']),
@@ -154,7 +154,7 @@ def test_all_problems_are_told_at_once() -> None:
 def test_broken_toml_names_file_and_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"broken\.toml(.|\n)*line"):
+    with pytest.raises(ConfigError, match=r"broken\.toml(.|\n)*(line \d|end of document)"):
         from_file(path, {})
 
 
@@ -221,6 +221,8 @@ def test_every_setting_is_printed_with_its_reason() -> None:
     for table in ("limits", "timeouts", "retries", "pool"):
         for name in setting_names(table):
             at = next(index for index, line in enumerate(lines) if line.startswith(f"{name} = "))
+            while not lines[at - 1].startswith(("# ", "[")):  # settings that belong together share theirs
+                at -= 1
             assert lines[at - 1].startswith("# "), f"{table}.{name} has no reason"
 
 

@@ -33,7 +33,7 @@ from ds2api.records import LogFormat
 from ds2api.universal.losses import LossPolicy
 from ds2api.wire.settings import Limits, Timeouts, TlsClient, TlsServer
 
-__all__ = ["SETTINGS", "Config", "ConfigError", "from_environment", "from_file", "from_mapping"]
+__all__ = ["SETTINGS", "Config", "ConfigError", "from_environment", "from_file", "from_mapping", "setting_names"]
 
 DEFAULT_LISTEN = "127.0.0.1:8787"
 _HASH_DIGITS = 64
@@ -184,7 +184,7 @@ class _Reader(KeySources):
             values = {}
             for one in fields(kind):
                 if one.name in given and isinstance(one.default, int | float):
-                    whole = isinstance(one.default, int)
+                    whole = one.type in (int, "int")
                     value = self.number(given, one.name, name, whole=whole, least=0 if one.name == "max" else 0.001)
                     if value is not None:
                         values[one.name] = value

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from importlib import metadata, util
+from importlib import import_module, util
 from pathlib import Path
 
 from ds2api import __version__
@@ -154,10 +154,8 @@ def runtime() -> str:
 
 
 def _installed(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "(bundled)"
+    """The version of what would really be imported, which package metadata need not be."""
+    return str(getattr(import_module(name), "__version__", "(unknown version)"))
 
 
 def _result(listing: Listing) -> str:

@@ -38,7 +38,8 @@ _TRAILER_BYTES = 8_192
 
 _TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-_EXTENSION = rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
+# No space before a semicolon: the grammar's "bad whitespace" has no honest sender, and h11 refuses it too.
+_EXTENSION = rb";[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
 # 15 digits are a petabyte times a thousand, and still far from where other parsers overflow. Leading zeros count, so
 # that no line of zeros is read for long.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")

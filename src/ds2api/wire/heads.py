@@ -35,6 +35,7 @@ _PORT = r"(?::[0-9]{0,5})?"
 _NAME = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _HOST = re.compile(_NAME + _PORT + r"|\[[0-9A-Fa-f:.]+\]" + _PORT)
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)([/?].*)?")
+_INTERIM_STARTS = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 
 
@@ -70,11 +71,12 @@ class HeadBuffer:
     The end is searched for once in each byte, so that a byte at a time costs no more than all at once.
     """
 
-    __slots__ = ("_for_requests", "_limits", "_searched", "data")
+    __slots__ = ("_begun", "_for_requests", "_limits", "_searched", "data")
 
     def __init__(self, limits: Limits, *, for_requests: bool) -> None:
         self.data = bytearray()
         self._searched = 0
+        self._begun = False  # the first byte was looked at
         self._limits = limits
         self._for_requests = for_requests
 
@@ -90,17 +92,23 @@ class HeadBuffer:
         rest = bytes(self.data)
         self.data.clear()
         self._searched = 0
+        self._begun = False
         return rest
 
     def take_head(self) -> bytes | None:
         """The next head with its empty line, None until it is whole. Raises `PeerError` as soon as what came
         cannot become a head any more."""
         data = self.data
-        if self._for_requests and not self._searched and data.startswith(b"\r\n"):
+        if self._for_requests and not self._begun and data.startswith(b"\r"):
             # RFC 9112 §2.2: one empty line before a request is to be overlooked.
-            del data[:2]
+            if len(data) == 1:
+                return None
+            if data.startswith(b"\r\n"):
+                del data[:2]
+            self._begun = True
         if not data:
             return None
+        self._begun = True
         end = data.find(b"\r\n\r\n", max(self._searched - 3, 0))
         if end < 0:
             self._check_unfinished()
@@ -112,6 +120,7 @@ class HeadBuffer:
         head = bytes(memoryview(data)[:end])
         del data[:end]
         self._searched = 0
+        self._begun = False
         return head
 
     def _check_unfinished(self) -> None:
@@ -230,6 +239,9 @@ def _parse(head: bytes, sender: type[h11.CLIENT] | type[h11.SERVER]) -> _Parsed:
     # A new machine for each head: what h11 remembers from message to message is decided here already, and a client
     # machine takes an answer without having seen its request.
     reader = h11.Connection(h11.SERVER if sender is h11.CLIENT else h11.CLIENT, max_incomplete_event_size=len(head) + 1)
+    if head.startswith(_INTERIM_STARTS):
+        # The one thing that h11 takes only behind a request.
+        reader.send(h11.Request(method="GET", target="/", headers=[("host", "h")]))
     reader.receive_data(head)
     try:
         event = reader.next_event()

@@ -70,6 +70,7 @@ class Server:
         self._handshaking: set[asyncio.Task[None]] = set()
         self._connections: set[ServerConnection] = set()
         self._idle: dict[ServerConnection, None] = {}  # the one that is idle longest comes first
+        self._is_full = False
         self._room = asyncio.Event()
         self._empty = asyncio.Event()
         self._exchanges = self._accepted = self._served = self._refused = self._starved = self._handshakes_failed = 0
@@ -114,6 +115,9 @@ class Server:
             task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
+        while self._connections:  # an aborted transport says so in a later turn of the loop
+            self._empty.clear()
+            await self._empty.wait()
         if self._loop is not None:
             self.wheel.close()
         return cut_count
@@ -148,7 +152,6 @@ class Server:
     async def _accept(self, listener: Listener, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._wait_for_room()
             try:
                 accepted, address = await loop.sock_accept(listener.socket)
             except OSError as error:
@@ -160,16 +163,25 @@ class Server:
                     return
                 continue  # that client left before it was taken in
             self._accepted += 1
+            try:
+                await self._wait_for_room()
+            except asyncio.CancelledError:
+                accepted.close()
+                raise
             peer = str(address[0]) if isinstance(address, tuple) else "unix:"
             task = loop.create_task(self._serve(accepted, peer, context))
             self._tasks.add(task)
             task.add_done_callback(self._task_done)
 
     async def _wait_for_room(self) -> None:
+        """With a new connection in hand and as many open as may be: close the one that idles longest, or the first
+        one that comes to idle."""
         while len(self._tasks) >= self.limits.connections_count:
             self._room.clear()
+            self._is_full = True
             self._close_longest_idle()
             await self._room.wait()
+        self._is_full = False
 
     def _close_longest_idle(self) -> None:
         for connection in self._idle:
@@ -219,6 +231,8 @@ class Server:
     def connection_idle(self, connection: ServerConnection, *, idle: bool) -> None:
         if idle:
             self._idle[connection] = None
+            if self._is_full:
+                self._room.set()
         else:
             self._idle.pop(connection, None)
 

@@ -266,8 +266,9 @@ class ServerConnection(asyncio.Protocol):
     def cut(self, *, reset: bool) -> None:
         """End the connection in the middle of an answer."""
         self._keep_alive = False
-        if self.state is State.CLOSED:
+        if self.state in (State.CLOSING, State.CLOSED):
             return
+        self._enter(State.CLOSING)
         if reset:
             raw = self._transport.get_extra_info("socket")
             if raw is not None:
@@ -277,7 +278,6 @@ class ServerConnection(asyncio.Protocol):
                     self._gone = True  # the socket is closed already, which cuts just as well
             self._transport.abort()
         else:
-            self._enter(State.CLOSING)
             self._transport.close()
 
     # --- what Server calls ---
@@ -409,8 +409,15 @@ class ServerConnection(asyncio.Protocol):
         else overtake the answer (RFC 9112 §9.6)."""
         if self.state in (State.CLOSING, State.CLOSED):
             return
-        may_be_sending = not self._gone and self.state is not State.IDLE
-        if may_be_sending and self._transport.can_write_eof():
+        body = self._body
+        may_be_sending = (
+            self.state is State.HEAD
+            or self._unread is not None
+            or (body is not None and not body.complete)
+            or len(self._input) > 0
+        )
+        self._input.take_rest()
+        if may_be_sending and not self._gone and self._transport.can_write_eof():
             self._enter(State.CLOSING)
             self._transport.write_eof()
             self._resume_reading()

@@ -253,8 +253,8 @@ def _texts(body: dict[str, Any]) -> Iterable[str]:
                     yield f"{path}: text content blocks must contain non-whitespace text"
             if block.get("citations") and message["role"] == "user" and block["type"] == "text":
                 yield f"{path}: citations are not allowed in a user message"
-    last = body["messages"][-1]
-    if last["role"] == "assistant" and _blocks(last)[-1].get("text", "x")[-1:].isspace():
+    blocks = _blocks(body["messages"][-1]) if body["messages"] else []
+    if blocks and body["messages"][-1]["role"] == "assistant" and blocks[-1].get("text", "")[-1:].isspace():
         yield "messages: final assistant content cannot end with trailing whitespace"
     for index, stop in enumerate(body.get("stop_sequences", [])):
         if not stop.strip():

@@ -625,7 +625,7 @@ texts = st.sampled_from(["", " ", "a", "b\n"])
 ids = st.sampled_from(["c1", "c2", "c 3"])
 user_parts = st.lists(texts.map(Text), max_size=3)
 calls = st.builds(Call, ids, st.sampled_from(["f", "g.h"]), st.sampled_from(["{}", '{"a":1}', "x", ""]))
-assistant_parts = st.lists(texts.map(Text) | calls | texts.map(lambda text: Reasoning(text)), max_size=3)
+assistant_parts = st.lists(texts.map(Text) | calls | texts.map(Reasoning), max_size=3)
 results = st.lists(st.builds(Result, ids, user_parts), min_size=1, max_size=3)
 turns = st.lists(
     st.builds(Turn, st.sampled_from(["system", "developer", "user"]), user_parts)

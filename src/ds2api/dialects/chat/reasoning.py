@@ -43,13 +43,14 @@ _FORMATS = {
 }
 
 
-def read_reasoning(message: Mapping[str, Any], path: str) -> list[Reasoning]:
-    """The reasoning of one message, each thought once. Total: what has another type than expected is not there."""
-    texts = {name: text for name in TEXT_FIELDS if isinstance(text := message.get(name), str) and text}
+def read_reasoning(message: Mapping[str, Any], path: str, *, keep_empty: bool = False) -> list[Reasoning]:
+    """The reasoning of one message, each thought once. Total: what has another type than expected is not there.
+    With `keep_empty` an empty string counts too: DeepSeek wants to see the field again (R067)."""
+    texts = {name: text for name in TEXT_FIELDS if isinstance(text := message.get(name), str) and (text or keep_empty)}
     parts = _read_details(message.get("reasoning_details"), path)
-    if not any(part.text for part in parts) and texts:
-        name, text = next(iter(texts.items()))
-        parts.insert(0, Reasoning(text, path=f"{path}.{name}" if path else name, extra=Extra("chat", {})))
+    if texts and not any(part.text for part in parts):
+        name = max(texts, key=lambda one: bool(texts[one]))
+        parts.insert(0, Reasoning(texts[name], path=f"{path}.{name}".removeprefix("."), extra=Extra("chat", {})))
     if parts and texts:
         first = parts[0].extra
         parts[0].extra = Extra("chat", {**texts, **(first.fields if first is not None else {})})

@@ -107,7 +107,7 @@ def _read_thoughts(fields: Fields, content: list[Part]) -> list[Reasoning]:
         object_of(entry, at(fields.at("reasoning_details"), number))
     message["reasoning_details"] = details
     blocks = maybe_list(fields.take("thinking_blocks"), fields.at("thinking_blocks"))
-    thoughts = read_reasoning(message, fields.path)
+    thoughts = read_reasoning(message, fields.path, keep_empty=True)
     if blocks and not thoughts and not any(isinstance(part, Reasoning) for part in content):
         path = fields.at("thinking_blocks")
         thoughts = [

@@ -16,7 +16,6 @@ the same through the JSON door.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +27,7 @@ from ds2api.dialects.messages.arguments import RAW_REASON, as_object
 from ds2api.dialects.messages.citations import write_citation
 from ds2api.dialects.messages.errors import error_object
 from ds2api.dialects.messages.finish import write_finish
+from ds2api.dialects.messages.naming import call_id, message_id
 from ds2api.dialects.messages.usage import write_usage
 from ds2api.universal import events as ev
 from ds2api.universal.errors import Error, Fault, Kind
@@ -37,12 +37,11 @@ from ds2api.universal.parts import Sealed
 from ds2api.universal.sequencer import Sequencer
 from ds2api.universal.usage import Usage
 
-__all__ = ["MessagesEncoder", "call_id", "message_id"]
+__all__ = ["MessagesEncoder"]
 
 _NAME = "messages"
 _CLOSE = b"}}\n\n"
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
-_legal_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 # Fields of an opaque block that come in deltas; the block begins with the value beside them.
 _STREAMED: dict[str, tuple[str, Any]] = {
@@ -50,16 +49,6 @@ _STREAMED: dict[str, tuple[str, Any]] = {
     "mcp_tool_use": ("input", {}),
     "compaction": ("content", None),
 }
-
-
-def message_id(given: str | None, asker: Asker) -> str:
-    """The provider's id where it is one of Anthropic's form, else a new one."""
-    return given if given is not None and given.startswith("msg_") else "msg_" + asker.new_id()
-
-
-def call_id(given: str | None, asker: Asker) -> str:
-    """A call's id as the provider gave it, where Anthropic's alphabet holds it; else a new one."""
-    return given if given and _legal_id(given) else "toolu_" + asker.new_id()
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:

@@ -199,7 +199,8 @@ def _read(value: Any, status: int | None, retry_after_s: float | None) -> Error:
         retry_after_s=retry_after_s,
         status=status,
         code=code,
-        type=word,
+        # Inside a 200 the word may be all that tells a provider's text from our own (`_message`).
+        type=word or ("error" if status is None else None),
         details=details,
     )
 

@@ -165,6 +165,8 @@ class ForeignTurns:
         if not content:  # a system turn with no user's turn to follow goes as text after all
             content = [block for blocks in middle for block in _tagged(blocks)]
             middle = []
+        if not content and self.messages and self.messages[-1]["role"] != "assistant":
+            return  # nothing was said, and the user's turn before stands
         if not content:
             losses.report("approximated", path or "", f"a turn must not be blank: sent as {_BLANK!r}")
             content = [{"type": "text", "text": _BLANK}]

@@ -2,7 +2,8 @@
 
 Tool names are ``[A-Za-z0-9_-]{1,128}``, call ids ``[A-Za-z0-9_-]+`` and no two calls of a conversation share one
 (`features.md` row 12, `mapping.md` §2). A changed tool name is noted, so that the answer shows the client's own; a
-changed id needs no way back, since it only occurs in what the client sends.
+changed id needs no way back, since it only occurs in what the client sends. In answers a provider's ids are kept
+where a client of Anthropic's could have got them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,24 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["CallIds", "ToolNames"]
+from ds2api.dialects.contract import Asker
+
+__all__ = ["CallIds", "ToolNames", "call_id", "message_id"]
 
 _legal_name = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch
 _legal_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _illegal = re.compile(r"[^A-Za-z0-9_-]")
 _NAME_CHARACTERS = 128
+
+
+def message_id(given: str | None, asker: Asker) -> str:
+    """An answer's id: the provider's where it is one of Anthropic's form, else a new one."""
+    return given if given is not None and given.startswith("msg_") else "msg_" + asker.new_id()
+
+
+def call_id(given: str | None, asker: Asker) -> str:
+    """A call's id in an answer: as the provider gave it where Anthropic's alphabet holds it, else a new one."""
+    return given if given and _legal_id(given) else "toolu_" + asker.new_id()
 
 
 class ToolNames:

@@ -12,9 +12,9 @@ from ds2api.dialects.messages import proofs
 from ds2api.dialects.messages.arguments import RAW_REASON, as_object
 from ds2api.dialects.messages.citations import write_citation
 from ds2api.dialects.messages.decoder import MessagesDecoder
-from ds2api.dialects.messages.encoder import call_id, message_id
 from ds2api.dialects.messages.errors import broken, read_stream_error
 from ds2api.dialects.messages.finish import write_finish
+from ds2api.dialects.messages.naming import call_id, message_id
 from ds2api.dialects.messages.parts_out import own_fields
 from ds2api.dialects.messages.usage import write_usage
 from ds2api.universal.errors import Error, Fault, Kind, Problem

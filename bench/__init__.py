@@ -1,0 +1,1 @@
+"""The bench: what the gateway costs, in one run beside direct, the floor and nginx. See README.md."""

@@ -1,0 +1,142 @@
+"""Measures direct, floor, ours and nginx in one run, and prints one table.
+
+    python3 tools/dev.py bench            five interleaved rounds, a few minutes
+    python3 tools/dev.py bench --quick    one short round, for a look
+    python3 tools/dev.py bench --check    exit status 1 if a goal is missed
+    python3 tools/dev.py bench --profile "stream, fast chat→messages"
+
+Only ratios within one run mean something on a shared machine: every case is done by each relay in turn, round after
+round, and the figure is the median over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.cases import EVENTS, Case, cases
+from bench.processes import Processes, Relay
+
+SCALE = {"request": ("ms", 1e3), "stream": ("ms", 1e3), "event": ("µs", 1e6)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each case is measured (default 5)")
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--only", metavar="TEXT", help="only the cases with TEXT in their name")
+    parser.add_argument("--check", action="store_true", help="exit status 1 if a goal is missed")
+    parser.add_argument("--profile", metavar="CASE", help="where the time goes in one case, instead of measuring")
+    options = parser.parse_args()
+    wanted = [case for case in cases(quick=options.quick) if not options.only or options.only in case.name]
+    if options.profile:
+        return profile(next((case for case in wanted if case.name == options.profile), None), wanted)
+    rounds = 1 if options.quick else options.rounds
+    with Processes() as processes:
+        relays = [processes.direct(), processes.floor(), processes.ours()]
+        nginx = processes.nginx()
+        if nginx is not None:
+            relays.append(nginx)
+        idle = {relay.name: relay.rss_bytes() for relay in relays}
+        for case in wanted:  # not counted: connections, caches, branch predictors
+            for relay in relays:
+                measure(processes, relay, case, share=0.1)
+        figures: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for number in range(rounds):
+            for case in wanted:
+                print(f"\rround {number + 1} of {rounds}: {case.name:<45}", end="", file=sys.stderr, flush=True)
+                for relay in relays:
+                    figures.setdefault((case.name, relay.name), []).append(measure(processes, relay, case))
+        print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
+        memory = {relay.name: (idle[relay.name], relay.rss_bytes()) for relay in relays}
+    return report(wanted, figures, memory, rounds, has_nginx=nginx is not None, check=options.check)
+
+
+def measure(processes: Processes, relay: Relay, case: Case, share: float = 1.0) -> dict[str, Any]:
+    """One case through one relay: what the load generator saw, and the relay's CPU seconds a unit."""
+    requests = max(case.connections if case.unit == "event" else 1, int(case.requests * share))
+    # The plain relays cannot translate: for them the client speaks what the upstream does.
+    client = case.client if relay.name == "ours" else case.model.partition("-")[0]
+    before = relay.cpu_s()
+    seen = processes.load(relay.port, client, case.model, case.connections, requests, case.pad, case.fields)
+    seen["cpu"] = (relay.cpu_s() - before) / (requests * (EVENTS if case.unit == "event" else 1))
+    return seen
+
+
+def report(
+    wanted: list[Case],
+    figures: dict[tuple[str, str], list[dict[str, Any]]],
+    memory: dict[str, tuple[int, int]],
+    rounds: int,
+    *,
+    has_nginx: bool,
+    check: bool,
+) -> int:
+    missed = []
+    floor_hash = hashlib.sha256((Path(__file__).parent / "floor.py").read_bytes()).hexdigest()[:16]
+    print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, one for the relay; ", end="")
+    print(f"{rounds} interleaved rounds, medians; floor.py {floor_hash}\n")
+    print("| work | unit | floor | nginx | ours | ours ÷ floor | ours a second | added p50 | added p99 |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for case in wanted:
+        word, scale = SCALE[case.unit]
+
+        def cpu(relay: str, case: Case = case) -> float:
+            return median(one["cpu"] for one in figures[case.name, relay])
+
+        ratio = cpu("ours") / cpu("floor")
+        nginx = f"{cpu('nginx') * scale:.3f} {word}" if has_nginx else "absent"
+        rate = median(one["answers" if case.unit != "event" else "events"] / one["seconds"] for one in figures[case.name, "ours"])
+        latency = "delay_us" if case.unit == "event" else "first_us"
+        added = [
+            median(one[latency][place] for one in figures[case.name, "ours"])
+            - median(one[latency][place] for one in figures[case.name, "direct"])
+            for place in (0, 1)
+        ]
+        print(
+            f"| {case.name} | {case.unit} | {cpu('floor') * scale:.3f} {word} | {nginx} | {cpu('ours') * scale:.3f} {word} "
+            f"| **{ratio:.2f}** | {rate:,.0f} | {added[0] / 1e3:.2f} ms | {added[1] / 1e3:.2f} ms |"
+        )
+        if case.goal_ratio is not None and ratio > case.goal_ratio:
+            missed.append(f"{case.name}: {ratio:.2f} × floor, the goal is {case.goal_ratio}")
+        if case.goal_ms is not None and cpu("ours") * 1e3 > case.goal_ms:
+            missed.append(f"{case.name}: {cpu('ours') * 1e3:.3f} ms, the goal is {case.goal_ms}")
+    events = [case for case in wanted if case.unit == "stream"]
+    if events:
+        print()
+        for case in events:
+            each = median(one["events"] / one["seconds"] for one in figures[case.name, "ours"])
+            cpu_event = median(one["cpu"] for one in figures[case.name, "ours"]) / EVENTS * 1e6
+            print(f"{case.name}: {each:,.0f} events/s, {cpu_event:.2f} µs CPU an event")
+    print("\nmemory (idle → after the run): ", end="")
+    print(", ".join(f"{name} {a / 1e6:.0f} → {b / 1e6:.0f} MB" for name, (a, b) in memory.items() if b))
+    print("\n" + ("every goal is reached" if not missed else "missed:\n  " + "\n  ".join(missed)))
+    return 1 if missed and check else 0
+
+
+def profile(case: Case | None, wanted: list[Case]) -> int:
+    """Run one case against ours under cProfile and print the most expensive functions."""
+    if case is None:
+        print("there is no such case; there are:\n  " + "\n  ".join(one.name for one in wanted), file=sys.stderr)
+        return 2
+    import pstats
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/profile"
+        with Processes() as processes:
+            relay = processes.ours(["-m", "cProfile", "-o", file])
+            measure(processes, relay, case, share=0.1)
+            measure(processes, relay, case)
+        pstats.Stats(file).sort_stats("tottime").print_stats(35)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

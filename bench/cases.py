@@ -1,0 +1,57 @@
+"""What is measured: the work, who does it, and the goals.
+
+A *unit* is what the CPU time is divided by: a request, a stream, an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EVENTS = 200
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of work. `goal_ratio` is the most CPU, as a multiple of the floor's for the same work; `goal_ms` the
+    most in milliseconds."""
+
+    name: str
+    client: str  # the client's protocol
+    model: str  # "<upstream's protocol>-<what the mock does>"
+    connections: int
+    requests: int
+    unit: str = "request"
+    pad: int = 0
+    fields: int = 4
+    goal_ratio: float | None = None
+    goal_ms: float | None = None
+
+    @property
+    def units(self) -> int:
+        return self.requests * (EVENTS if self.unit == "event" else 1)
+
+    @property
+    def lane(self) -> str:
+        return "relay" if self.model.startswith(self.client + "-") else "translate"
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """The cases of a run. `quick` is for a look, not for figures to quote."""
+    small, fast, streams = (600, 60, 30) if quick else (4000, 400, 300)
+    pairs = [("chat", "chat"), ("messages", "messages"), ("chat", "messages"), ("messages", "chat")]
+    listed = []
+    for client, upstream in pairs:
+        way = client if client == upstream else f"{client}→{upstream}"
+        is_relay = client == upstream
+        listed += [
+            Case(f"small JSON {way}", client, f"{upstream}-small", 20, small, goal_ms=0.2),
+            Case(f"stream, fast {way}", client, f"{upstream}-fast", 20, fast, "stream", goal_ratio=1.4 if is_relay else 3.0),
+            Case(f"stream, paced {way}", client, f"{upstream}-paced", streams, streams, "event"),
+        ]
+    listed += [
+        Case("small JSON chat, SDK's head", "chat", "chat-small", 20, small, fields=16),
+        Case("small JSON chat→messages, SDK's head", "chat", "messages-small", 20, small, fields=16),
+        Case("200 KB request chat", "chat", "chat-small", 4, small // 10, pad=190_000),
+        Case("200 KB request chat→messages", "chat", "messages-small", 4, small // 10, pad=190_000),
+    ]
+    return listed
