@@ -134,7 +134,7 @@ def profile(case: Case | None, wanted: list[Case]) -> int:
             relay = processes.ours(["-m", "cProfile", "-o", file])
             measure(processes, relay, case, share=0.1)
             measure(processes, relay, case)
-        pstats.Stats(file).sort_stats("tottime").print_stats(35)
+        pstats.Stats(file).sort_stats("cumtime").print_stats(90)
     return 0
 
 

@@ -2,7 +2,7 @@
  * content-length and answers by what the body's model name holds:
  *
  *   small   one JSON answer of about 400 bytes
- *   fast    a stream of EVENTS text events, written as fast as the socket takes them
+ *   fast    a stream of EVENTS text events, each written by itself, as fast as the socket takes them
  *   paced   the same, one event every PACE_MS; each carries the time at which it was sent (t=<ns>;)
  *
  * A path with "messages" in it gets Anthropic's format, any other OpenAI's. Every answer has an id of its own, so
@@ -160,8 +160,12 @@ static void answer(int fd, const char *head, const char *body, size_t body_len) 
         paced[paced_count++] = fd;
     } else if (memmem(body, body_len, "fast", 4)) {
         stream_head(c);
+        if (!flush(fd)) return;
         uint64_t at = now_ns();
-        for (int i = 0; i < EVENTS; i++) stream_event(c, i, at);
+        for (int i = 0; i < EVENTS; i++) {
+            stream_event(c, i, at);
+            if (!flush(fd)) return;
+        }
         stream_tail(c);
     } else {
         small_answer(c);

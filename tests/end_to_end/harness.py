@@ -11,7 +11,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanag
 from typing import Any, TypeVar
 
 import ds2api
+from ds2api.accounts.account import Account
 from ds2api.demo import DemoUpstream, demo_table
+from tests.end_to_end.keys import assert_no_key
 
 T = TypeVar("T")
 
@@ -64,6 +66,26 @@ class Running:
         return self.thread.run(_in_flight(self.gateway))
 
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def account(self, account_id: str) -> Account:
+        """The account as the pool knows it. To look at only."""
+        return self.gateway.house.admission.pool.account(account_id)
+
+    def wait_until(self, holds: Callable[[], bool], what: str) -> None:
+        """Until `holds`, asked on the gateway's loop in each of its turns. Bounded."""
+        self.thread.run(_until(holds, what))
+
+
+async def _until(holds: Callable[[], bool], what: str) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.001)
+    assert holds(), what
+
+
 async def _flush(gateway: ds2api.Gateway) -> None:
     await asyncio.sleep(0)
     gateway.house.log.flush()
@@ -75,7 +97,8 @@ async def _in_flight(gateway: ds2api.Gateway) -> int:
 
 @contextmanager
 def gateway_for(table: dict[str, Any], *, environment: dict[str, str] | None = None, **options: Any) -> Iterator[Running]:
-    """A gateway with the configuration `table`, on a free port unless it says otherwise."""
+    """A gateway with the configuration `table`, on a free port unless it says otherwise. Whatever it does, no key may
+    stand in its log."""
     thread = Thread()
     stream = io.StringIO()
     config = ds2api.from_mapping({"listen": "127.0.0.1:0", **table}, environment or {})
@@ -84,6 +107,7 @@ def gateway_for(table: dict[str, Any], *, environment: dict[str, str] | None = N
         yield Running(thread, gateway, stream)
     finally:
         thread.close()
+    assert_no_key(stream.getvalue(), "the access log")
 
 
 @contextmanager

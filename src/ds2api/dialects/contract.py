@@ -215,6 +215,11 @@ class Dialect(Protocol):
         """A provider's whole answer. Raises `Problem` (UPSTREAM_BROKEN, or the provider's error under a 200)."""
         ...
 
+    def read_usage(self, body: dict[str, Any]) -> Usage | None:
+        """All that relaying wants to know of a provider's whole answer: its usage, and whether it is an answer
+        at all. Raises `Problem` as `read_response` does for an error under a 200 and for what is no answer."""
+        ...
+
     def write_response(self, response: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
         """The same for a client, and what it could not carry."""
         ...

@@ -416,15 +416,16 @@ class Exchange:
             message = f"provider {provider!r} answered {answer.status} with {kind}, {error}"
             raise _stream_failure(Error(Fault.PROVIDER, Kind.UPSTREAM_BROKEN, message), provider) from None
         try:
+            if attempt.is_relay and not peek.stream:
+                usage = attempt.dialect.read_usage(body)
+                self._send_whole(200, raw, answer)
+                return usage
             response = attempt.dialect.read_response(body)
         except Problem as problem:
             raise _stream_failure(problem.error, provider) from None
         if peek.stream:
             self.record.lane = "gather"
             return self._play(response, answer, attempt)
-        if attempt.is_relay:
-            self._send_whole(200, raw, answer)
-            return response.usage
         return self._respond(response, answer, attempt)
 
     def _respond(self, response: Response, answer: Answer, attempt: _Attempt) -> Usage | None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ds2api.dialects.contract import Decoder, Encoder, Tap
 from ds2api.universal import events as ev
-from ds2api.universal.errors import Error
+from ds2api.universal.errors import Error, Kind
 from ds2api.universal.restore import Restorer
 from ds2api.universal.usage import Usage
 
@@ -76,7 +76,11 @@ class Relay:
         return self._tap.usage
 
     def feed(self, data: bytes) -> bytes:
-        return self._tap.forward(data)
+        passed = self._tap.forward(data)
+        error = self._tap.error
+        if error is not None and error.kind is Kind.UPSTREAM_BROKEN and self._tap.content_seen:
+            return passed + self._encoder.encode([ev.Failed(error)])  # no event of the provider's says it
+        return passed
 
     def end(self) -> bytes:
         had_error = self._tap.error is not None

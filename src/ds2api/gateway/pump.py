@@ -132,12 +132,8 @@ class Pump:
         if self._slices:
             self._end = (error,)
             return
-        lane = self.lane
-        if not lane.ended and lane.error is None:
-            made = lane.end()
-            if lane.error is not None and error is not None:
-                # The lane can only say "cut"; the wire knows what happened.
-                self.failure = Error(Fault.PROVIDER, Kind.UPSTREAM_TRUNCATED, lane.error.message)
+        if not self.lane.ended and self.error is None:
+            made = self.lane.end()
             if self._committed:
                 self._client.write(made)
             else:

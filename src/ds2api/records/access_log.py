@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, TextIO
 
 from ds2api import jsons
@@ -102,12 +102,19 @@ class AccessLog:
             self._schedule(self.flush)
 
 
+_FIELDS = tuple(one.name for one in fields(ExchangeRecord))
+_SECONDS = frozenset(("wait_s", "first_byte_s", "total_s"))
+
+
 def _json_line(record: ExchangeRecord, wall_s: float) -> str:
-    fields = {name: value for name, value in asdict(record).items() if value not in (None, "", [])}
-    for name in ("wait_s", "first_byte_s", "total_s"):
-        if name in fields:
-            fields[name] = round(fields[name], 4)
-    return jsons.dump({"at": round(wall_s, 3), **fields}).decode()
+    # A plain loop: `dataclasses.asdict` copies every value deeply, 130 µs a line against 3.
+    line: dict[str, object] = {"at": round(wall_s, 3)}
+    for name in _FIELDS:
+        value = getattr(record, name)
+        if value is None or value == "" or value == []:
+            continue
+        line[name] = round(value, 4) if name in _SECONDS else value
+    return jsons.dump(line).decode()
 
 
 def _text_line(record: ExchangeRecord, wall_s: float) -> str:

@@ -246,8 +246,8 @@ def test_citation_spans_its_text_where_it_says_no_place() -> None:
         ev.PartFinished(1), *ENDING,
     ]  # fmt: skip
     message = streamed_completion_of(encoded(events)).choices[0].message
-    told = message.annotations[0]["url_citation"]
-    assert (told["start_index"], told["end_index"]) == (8, 14)
+    told = message.annotations[0].url_citation
+    assert (told.start_index, told.end_index) == (8, 14)
     body, _ = DIALECT.write_response(fold(events), asker())
     whole = completion_of(body).choices[0].message.annotations
     assert whole is not None
@@ -260,7 +260,7 @@ def test_many_citations_are_put_together_by_the_sdk() -> None:
     for citation in citations:
         events += [ev.CitationSeen(0, Citation("url", citation.url, citation.title, start=0, end=1))]
     message = streamed_completion_of(encoded([*events, ev.PartFinished(0), *ENDING])).choices[0].message
-    assert [one["url_citation"]["title"] for one in message.annotations] == ["a", "b", "c"]
+    assert [one.url_citation.title for one in message.annotations] == ["a", "b", "c"]
 
 
 def test_citation_of_a_document_is_a_loss() -> None:
@@ -332,6 +332,22 @@ def test_signature_of_a_call_travels_in_googles_carrier() -> None:
     assert isinstance(call, Call)
     assert call.signature is not None
     assert SEALER.open(call.signature.data) == Sealed("gemini_signature", "THOUGHT", "anthropic", "claude-x", "acc")
+
+
+def test_custom_call_is_free_text_in_whole_answers_and_chunks() -> None:
+    """Chunks have no type for it (`streams.md` §1): the raw form is the one of whole answers, in pieces."""
+    events = [
+        ev.PartStarted(0, "call", id="c", name="patch", custom=True), ev.ArgumentsDelta(0, "*** Be"),
+        ev.ArgumentsDelta(0, "gin"), ev.PartFinished(0), ev.Finished("tool_use"), ev.Ended(),
+    ]  # fmt: skip
+    stream = encoded(events)
+    pieces = [piece for delta in deltas(stream) for piece in delta.get("tool_calls", [])]
+    assert "".join(piece["custom"]["input"] for piece in pieces) == "*** Begin"
+    assert len(chunks_of(stream)) == len(chunks(stream))
+    assert fold(decoded(stream)).choices[0].parts == fold(events).choices[0].parts
+    calls = completion_of(DIALECT.write_response(fold(events), asker())[0]).choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].model_dump() == {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}
 
 
 def test_signature_without_a_sealer_is_a_loss() -> None:

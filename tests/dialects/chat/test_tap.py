@@ -79,11 +79,16 @@ def test_any_cut_and_line_end_gives_the_same(stream: bytes, cuts: list[int], lin
 
 
 @given(st.sampled_from(CASES), st.lists(st.integers(0, 9000), max_size=10))
-def test_bytes_before_the_end_of_an_event_are_not_waited_for(stream: bytes, cuts: list[int]) -> None:
+def test_only_whole_events_leave(stream: bytes, cuts: list[int]) -> None:
+    """So that a keep-alive or an error of the gateway's always stands between two of them."""
     tap = ChatTap(strip_usage=False)
     places = sorted({cut % (len(stream) + 1) for cut in cuts})
+    passed = b""
     for start, end in zip([0, *places], [*places, len(stream)], strict=True):
-        assert tap.forward(stream[start:end]) == stream[start:end]
+        passed += tap.forward(stream[start:end])
+        assert stream.startswith(passed)
+        assert not passed or passed.endswith((b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r", b"\r\n\n", b"\n\r\n"))
+    assert passed + tap.end() == stream
 
 
 def test_usage_chunk_that_only_the_gateway_asked_for_is_taken_out() -> None:
@@ -175,15 +180,15 @@ def test_stream_that_finished_without_its_marker_is_complete() -> None:
     assert tap.error is None
 
 
-def test_event_beyond_the_limit_passes_unread() -> None:
-    """R035: memory is bounded, nothing is lost, and what follows is read again."""
-    big = sse(chunk({"content": "y" * 5000}))
-    stream = sse(chunk({"content": "x"})) + big + STREAM
+def test_event_beyond_the_limit_is_an_error() -> None:
+    """R035: memory is bounded, and the end is explicit: nothing of the event or behind it passes."""
+    before = sse(chunk({"content": "x"}))
+    stream = before + sse(chunk({"content": "y" * 5000})) + STREAM
     tap = ChatTap(strip_usage=True, limit_bytes=1000)
     passed = b"".join(tap.forward(stream[at : at + 100]) for at in range(0, len(stream), 100)) + tap.end()
-    assert passed == stream.replace(sse(USAGE_CHUNK), b"")
-    assert tap.usage is not None
-    assert tap.ended
+    assert passed == before
+    assert tap.error is not None
+    assert tap.error.kind is Kind.UPSTREAM_BROKEN
 
 
 def test_long_event_stays_linear() -> None:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.dialects.messages.recordings import STREAMS, Recording, streams_of
 
-import ds2api.dialects.messages.decoder as decoder_module
 from ds2api import jsons
 from ds2api.dialects.messages import DIALECT
 from ds2api.universal import events as ev
@@ -358,10 +357,10 @@ def test_hot_path_reads_what_the_plain_one_reads(text: str, kind: str, ascii_onl
         separators=(",", ":"),
     )
     line = f"data: {written[:-2]}{padding}}}{padding}}}{padding}\n\n".encode()
-    stream = sse(started(), block_start(0, block)) + line
-    found = decoder_module._delta(line[6:-2])
-    assert found is not None
+    teacher = json.dumps({"type": "content_block_delta", "index": 0, "delta": {"type": kind, field: "plain text"}})
+    teacher = teacher.replace(", ", ",").replace(": ", ":").replace("}}", f"{padding}}}{padding}}}{padding}")
+    stream = sse(started(), block_start(0, block)) + f"data: {teacher}\n\n".encode() + line * 2
     fast = decoded(stream)
-    spaced = stream.replace(b'"content_block_delta","index"', b'"content_block_delta", "index"')
-    assert decoder_module._delta(spaced[len(stream) - len(line) + 6 :].rstrip(b"\n")) is None
-    assert decoded(spaced) == fast
+    assert decoded(stream.replace(b"\n", b"\r\n")) == fast, "with CR LF every event goes the general way"
+    deltas = [event.text for event in fast if isinstance(event, ev.TextDelta | ev.ReasoningDelta | ev.ArgumentsDelta)]
+    assert "".join(deltas) == "plain text" + text * 2

@@ -107,10 +107,13 @@ def test_events_without_a_name_are_seen_as_well() -> None:
     assert (tap.ended, tap.content_seen, tap.error) == (True, True, None)
 
 
-def test_event_beyond_the_limit_is_an_error_and_still_passes() -> None:
-    tap = tapped(sse(START), b"data: " + b"x" * (DEFAULT_LIMIT_BYTES + 1))
+def test_event_beyond_the_limit_is_an_error() -> None:
+    tap = DIALECT.tap(strip_usage=True)
+    assert tap.forward(sse(START)) == sse(START)
+    assert tap.forward(b"data: " + b"x" * (DEFAULT_LIMIT_BYTES + 1)) == b""
     assert tap.error is not None
     assert tap.error.kind is Kind.UPSTREAM_BROKEN
+    assert tap.forward(b"more") + tap.end() == b""
 
 
 @given(raw=st.binary(max_size=200))

@@ -9,9 +9,9 @@ What it promises beyond `contract.Decoder`: parts of one kind of a choice are on
 beside each other until the choice ends; `Finished` waits for the end of the stream, since servers were recorded
 that say "length" and go on (OpenRouter), and the word is judged by all that came (R007).
 
-The hot path is `_event` with `_is_text`, `_is_thought` and `_is_piece`: a chunk that holds one delta of one kind. It
-looks each key up once, copies nothing and makes one object. Cost: three times that of parsing the JSON, for text
-and for arguments (`bench/`, decode).
+Hot path: most servers' events are one text in a fixed frame, learned from the first of them (`delta_frame`): 0.6 µs
+an event. Where they are not (OpenAI pads each event to another length) `_event` with `_is_text`, `_is_thought` and
+`_is_piece` looks each key up once, copies nothing and makes one object: three times what parsing the JSON costs.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from ds2api.dialects.chat.errors import read_chunk_error
 from ds2api.dialects.chat.finish import failure_of, read_finish
 from ds2api.dialects.chat.media_in import AUDIO_TYPE, audio_fields, images_of
 from ds2api.dialects.chat.reasoning import TEXT_FIELDS, detail_key, google_proof, sealed_in
+from ds2api.dialects.delta_frame import DeltaFrame, EventSplitter
 from ds2api.dialects.openai_usage import read_usage
 from ds2api.universal import events as ev
 from ds2api.universal.errors import Error, Fault, Kind
@@ -53,6 +54,13 @@ _SILENT_FIELDS = CHOICE_FIELDS | {"content_filter_results", "content_filter_offs
 _THOUGHT = frozenset({"role", "content", "reasoning_content", "reasoning"})
 _PIECE = frozenset({"role", "content", "tool_calls"})
 _CALL = frozenset({"index", "id", "type", "function"})
+
+
+_DELTAS = (ev.TextDelta, ev.ReasoningDelta, ev.ArgumentsDelta)
+
+# How many events may teach a frame. An answer needs one or two for each of its parts; a server whose events all
+# differ uses them up at its beginning, and costs no more than without.
+_LESSONS = 64
 
 
 @dataclass(slots=True)
@@ -125,11 +133,17 @@ class ChatDecoder:
     """See `contract.Decoder`. One for each stream."""
 
     __slots__ = (
-        "_choices", "_done", "_known", "_parser", "_parts", "_pending", "_said", "_started", "_usage",
+        "_choices", "_done", "_frame", "_frame_part", "_known", "_lessons", "_make", "_parser", "_parts", "_pending",
+        "_said", "_splitter", "_started", "_usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = SseParser()
+        self._splitter: EventSplitter | None = EventSplitter()
+        self._frame: DeltaFrame | None = None
+        self._frame_part = -1
+        self._make: type[ev.TextDelta | ev.ReasoningDelta | ev.ArgumentsDelta] = ev.TextDelta
+        self._lessons = _LESSONS
         self._choices: dict[int, _Choice] = {}
         self._parts = 0
         self._started: ev.Started | None = None
@@ -141,33 +155,74 @@ class ChatDecoder:
 
     def feed(self, data: bytes) -> list[ev.Event]:
         """See `contract.Decoder`."""
-        events: list[ev.Event] = []
+        out: list[ev.Event] = []
         if self._done:
-            return events
-        try:
-            read = self._parser.feed(data)
-        except EventTooLarge as error:
-            return self._broken(f"The provider sent an event that is too large: {error}.")
-        for one in read:
-            if self._event(one, events):
+            return out
+        splitter = self._splitter
+        if splitter is None:
+            self._read(data, out)
+            return out
+        events = splitter.split(data)
+        if events is None:
+            self._splitter = None
+            self._read(splitter.rest, out)
+            return out
+        at, count = 0, len(events)
+        while at < count:
+            if self._frame is not None:
+                at = self._frame.take(events, at, self._make, self._frame_part, out)
+                if at == count:
+                    break
+            if self._lessons <= 0:  # no two events are alike (OpenAI's padding): the parser takes all at once
+                self._splitter, self._frame = None, None
+                self._read(b"\n\n".join((*events[at:], splitter.rest)), out)
                 break
-        return events
+            before = len(out)
+            if self._read(events[at] + b"\n\n", out):
+                break
+            self._learn(events[at], out[before:])
+            at += 1
+        return out
 
     def end(self) -> list[ev.Event]:
         """See `contract.Decoder`. Complete without ``[DONE]`` if every choice that began has its finish reason."""
-        events: list[ev.Event] = []
+        out: list[ev.Event] = []
         if self._done:
-            return events
+            return out
+        if self._splitter is not None:
+            rest, self._splitter = self._splitter.rest, None
+            if self._read(rest, out):
+                return out
         for one in self._parser.end():
-            if self._event(one, events):
-                return events
+            if self._event(one, out):
+                return out
         if self._choices and all(choice.word for choice in self._choices.values()):
-            self._finish(events)
+            self._finish(out)
         else:
             self._done = True
             message = "The provider's stream stopped before the answer was complete."
-            events.append(ev.Failed(Error(Fault.PROVIDER, Kind.UPSTREAM_TRUNCATED, message)))
-        return events
+            out.append(ev.Failed(Error(Fault.PROVIDER, Kind.UPSTREAM_TRUNCATED, message)))
+        return out
+
+    def _read(self, data: bytes, out: list[ev.Event]) -> bool:
+        """The general way: whatever a stream may hold. Whether it is over."""
+        try:
+            events = self._parser.feed(data)
+        except EventTooLarge as error:
+            out += self._broken(f"The provider sent an event that is too large: {error}.")
+            return True
+        return any(self._event(one, out) for one in events)
+
+    def _learn(self, event: bytes, made: list[ev.Event]) -> None:
+        """Remember the frame of an event that was one delta; forget it once anything else may have moved the parts."""
+        if len(made) == 1 and isinstance(made[0], _DELTAS) and made[0].choice == 0:
+            self._lessons -= 1
+            delta = made[0]
+            frame = DeltaFrame.learn(event, delta.text)
+            if frame is not None or delta.part != self._frame_part:
+                self._frame, self._make, self._frame_part = frame, type(delta), delta.part
+        elif not all(isinstance(one, ev.Alive) for one in made):
+            self._frame = None
 
     def _broken(self, message: str) -> list[ev.Event]:
         self._done = True

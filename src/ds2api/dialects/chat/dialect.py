@@ -27,6 +27,7 @@ from ds2api.universal.errors import Error
 from ds2api.universal.losses import Loss
 from ds2api.universal.request import Request
 from ds2api.universal.response import Response
+from ds2api.universal.usage import Usage
 
 __all__ = ["DIALECT"]
 
@@ -67,6 +68,9 @@ class ChatDialect:
 
     def read_response(self, body: dict[str, Any]) -> Response:
         return response_in.read_response(body)
+
+    def read_usage(self, body: dict[str, Any]) -> Usage | None:
+        return response_in.read_usage_alone(body)
 
     def write_response(self, response: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
         return response_out.write_response(response, asker)

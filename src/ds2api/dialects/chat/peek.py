@@ -110,12 +110,14 @@ class _Walk:
             self._text(text)
             return
         kind = part.get("type")
+        if not isinstance(kind, str):
+            return
         if kind in {"thinking", "redacted_thinking"}:
             self._pin(part.get("signature"))
             self._pin(part.get("data"))
             if isinstance(part.get("thinking"), str):
                 self._text(part["thinking"])
-        elif isinstance(kind, str) and kind != "refusal":
+        elif kind != "refusal":
             self.media_count += 1
             if self._is_beginning:
                 value = part.get(kind)

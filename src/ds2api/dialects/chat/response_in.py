@@ -27,17 +27,14 @@ from ds2api.dialects.openai_usage import read_usage
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.parts import Call, Extra, Opaque, Part, Refusal, Text
 from ds2api.universal.response import Choice, Response
+from ds2api.universal.usage import Usage
 
-__all__ = ["read_response"]
+__all__ = ["read_response", "read_usage_alone"]
 
 
 def read_response(body: dict[str, Any]) -> Response:
     """Raises `Problem` with the provider's error, or UPSTREAM_BROKEN."""
-    choices = body.get("choices")
-    if body.get("error") and not choices:
-        raise Problem(read_chunk_error(body))
-    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
-        raise Problem(Error(Fault.PROVIDER, Kind.UPSTREAM_BROKEN, "The provider's answer holds no choices."))
+    choices = _choices_of(body)
     identity, model, created = body.get("id"), body.get("model"), body.get("created")
     response = Response(
         identity if isinstance(identity, str) and identity else None,
@@ -50,6 +47,26 @@ def read_response(body: dict[str, Any]) -> Response:
     for place, choice in enumerate(choices):
         response.choices.append(_read_choice(choice, place, response))
     return response
+
+
+def read_usage_alone(body: dict[str, Any]) -> Usage | None:
+    """The counters of a whole answer that is relayed. Raises `Problem` as `read_response` does."""
+    for choice in _choices_of(body):
+        word = choice.get("finish_reason")
+        failure = failure_of(word if isinstance(word, str) else None)
+        if failure is not None:
+            raise Problem(read_chunk_error(choice) if choice.get("error") else failure)
+    usage = body.get("usage")
+    return read_usage(usage, "chat") if isinstance(usage, dict) else None
+
+
+def _choices_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = body.get("choices")
+    if body.get("error") and not choices:
+        raise Problem(read_chunk_error(body))
+    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+        raise Problem(Error(Fault.PROVIDER, Kind.UPSTREAM_BROKEN, "The provider's answer holds no choices."))
+    return choices
 
 
 def _read_choice(choice: dict[str, Any], place: int, response: Response) -> Choice:

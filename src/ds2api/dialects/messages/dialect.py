@@ -18,6 +18,7 @@ from ds2api.universal.errors import Error
 from ds2api.universal.losses import Loss
 from ds2api.universal.request import Request
 from ds2api.universal.response import Response
+from ds2api.universal.usage import Usage
 
 __all__ = ["MessagesDialect"]
 
@@ -64,6 +65,9 @@ class MessagesDialect:
 
     def read_response(self, body: dict[str, Any]) -> Response:
         return whole.read_response(body)
+
+    def read_usage(self, body: dict[str, Any]) -> Usage | None:
+        return whole.read_usage_alone(body)
 
     def write_response(self, response: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
         return whole.write_response(response, asker)

@@ -16,14 +16,15 @@ from ds2api.dialects.messages.errors import broken, read_stream_error
 from ds2api.dialects.messages.finish import write_finish
 from ds2api.dialects.messages.naming import call_id, message_id
 from ds2api.dialects.messages.parts_out import own_fields
-from ds2api.dialects.messages.usage import write_usage
+from ds2api.dialects.messages.usage import read_usage, write_usage
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.estimate import BYTES_PER_TOKEN
 from ds2api.universal.losses import Loss
 from ds2api.universal.parts import Call, Opaque, Part, Reasoning, Refusal, Text
 from ds2api.universal.response import Choice, Response, fold
+from ds2api.universal.usage import Usage
 
-__all__ = ["read_response", "write_response"]
+__all__ = ["read_response", "read_usage_alone", "write_response"]
 
 _NAME = "messages"
 _CUT = ("length", "context_full")
@@ -31,11 +32,21 @@ _CUT = ("length", "context_full")
 
 def read_response(body: dict[str, Any]) -> Response:
     """A provider's whole answer. Raises `Problem`: the provider's own error under a 200, or what is no message."""
+    _refuse_what_is_no_message(body)
+    return fold(MessagesDecoder().whole(body))
+
+
+def read_usage_alone(body: dict[str, Any]) -> Usage | None:
+    """The counters of a whole answer that is relayed. Raises `Problem` as `read_response` does."""
+    _refuse_what_is_no_message(body)
+    return read_usage(body.get("usage"), None)
+
+
+def _refuse_what_is_no_message(body: dict[str, Any]) -> None:
     if body.get("type") == "error" or ("error" in body and "content" not in body):
         raise Problem(read_stream_error(body))
     if not isinstance(body.get("content"), list):
         raise Problem(broken("its answer is no message: `content` is no array"))
-    return fold(MessagesDecoder().whole(body))
 
 
 def write_response(response: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
