@@ -134,7 +134,7 @@ def profile(case: Case | None, wanted: list[Case]) -> int:
             relay = processes.ours(["-m", "cProfile", "-o", file])
             measure(processes, relay, case, share=0.1)
             measure(processes, relay, case)
-        pstats.Stats(file).sort_stats("cumtime").print_stats(90)
+        pstats.Stats(file).sort_stats("cumtime").print_stats(110)
     return 0
 
 

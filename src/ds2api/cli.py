@@ -74,7 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(serve)
     serve.add_argument("--port", type=_port, metavar="N", help=f"listen on 127.0.0.1:N (default {_DEFAULT_PORT})")
     serve.add_argument(
-        "--listen", metavar="ADDRESS", action="append", help="HOST:PORT, unix:PATH or fd:N instead; may be repeated"
+        "--listen",
+        metavar="ADDRESS",
+        action="append",
+        help="HOST:PORT, unix:PATH or fd:N instead; may be repeated (sockets from systemd are found by themselves)",
     )
     serve.add_argument(
         "--open", action="store_true", help="serve other machines although no caller needs a key (dangerous)"
@@ -152,10 +155,12 @@ async def _serve_until_stopped(options: argparse.Namespace) -> int:
     from ds2api.config import ConfigError
     from ds2api.service import Gateway
     from ds2api.startup import adjusted, banner, load
+    from ds2api.wire.listeners import inherited_descriptors
 
     async with AsyncExitStack() as stack:
         config, what = await load(options.config, os.environ, stack, demo=options.demo)
-        listen = options.listen or ([f"127.0.0.1:{options.port}"] if options.port is not None else None)
+        inherited = [f"fd:{number}" for number in inherited_descriptors(os.environ, os.getpid())]
+        listen = options.listen or ([f"127.0.0.1:{options.port}"] if options.port is not None else inherited or None)
         config = adjusted(config, listen=listen, log=options.log)
         gateway = await stack.enter_async_context(Gateway(config, is_open=options.open))
         for warning in config.warnings:

@@ -22,7 +22,7 @@ from ds2api.accounts import Pool
 from ds2api.config import Config, ConfigError
 from ds2api.gateway.admission import Admission
 from ds2api.gateway.app import App
-from ds2api.gateway.callers import Callers
+from ds2api.gateway.callers import Caller, Callers
 from ds2api.gateway.catalogue import Catalogue
 from ds2api.gateway.house import House
 from ds2api.gateway.routes import Routes
@@ -146,6 +146,7 @@ class Gateway:
             config.providers,
             Routes(config.providers, config.routes, catalogue.names),
             Callers(config.callers),
+            Callers([(config.admin_hash, Caller("admin"))] if config.admin_hash else []),
             admission,
             client,
             wheel,

@@ -83,10 +83,13 @@ class App:
 
     def _answer_itself(self, incoming: Incoming, record: ExchangeRecord) -> bool:
         path, house = incoming.path, self.house
-        if path not in ("/", "/healthz", "/readyz", "/api/hello"):
+        if path not in ("/", "/healthz", "/readyz", "/api/hello", "/admin/accounts"):
             return False
         if incoming.method not in ("GET", "HEAD"):
             raise _wrong_method(incoming, ["GET", "HEAD"])
+        if path == "/admin/accounts":
+            self._accounts(incoming, record)
+            return True
         status, body = 200, {"name": "ds2api", "version": __version__, "status": "ok"}
         if path == "/readyz":
             usable = [one for one in house.admission.pool.status(house.now()) if one.out_for_s is not None]
@@ -96,6 +99,29 @@ class App:
         record.status, record.ending = status, Ending.SERVED
         incoming.respond(status, [_JSON], jsons.dump(body))
         return True
+
+    def _accounts(self, incoming: Incoming, record: ExchangeRecord) -> None:
+        """The pool as it is, for the operator: with the admin key, or, where nobody needs a key, for this machine."""
+        house = self.house
+        house.admin.identify(incoming.headers)
+        if house.admin.is_open and not house.callers.is_open:
+            raise _forbidden()
+        accounts = [
+            {
+                "account": one.id,
+                "health": one.health,
+                "in_flight": one.in_flight,
+                "served": one.served,
+                "refused": one.refused,
+                "out_for_s": None if one.out_for_s is None else round(one.out_for_s, 1),
+                "reason": one.reason,
+                "resting": {model: round(seconds, 1) for model, seconds in one.resting.items()},
+            }
+            for one in house.admission.pool.status(house.now())
+        ]
+        record.status, record.ending = 200, Ending.SERVED
+        body = jsons.dump({"accounts": accounts, "waiting": house.admission.pool.waiting})
+        incoming.respond(200, [_JSON], body)
 
     def _door(self, incoming: Incoming) -> tuple[Dialect, Operation, str]:
         """The dialect and operation of the path; `rest` is what stood for ``{model}``. Raises `Problem`."""
@@ -164,6 +190,11 @@ class App:
         if error.kind is Kind.METHOD_NOT_ALLOWED and isinstance(error.details, list):
             headers.append(("allow", ", ".join(error.details)))
         incoming.respond(written.status, headers, written.body)
+
+
+def _forbidden() -> Problem:
+    message = "this page is for the operator: set [admin] key_hash in the configuration and send that key"
+    return Problem(Error(Fault.REQUEST, Kind.FORBIDDEN, message))
 
 
 def _wrong_method(incoming: Incoming, allowed: list[str]) -> Problem:

@@ -230,7 +230,8 @@ class Exchange:
             sealer=house.sealer,
         )
         upstream_streams = provider.streams(peek.stream)
-        is_relay = dialect is self.dialect and upstream_streams == peek.stream
+        # A request that carries an envelope of ours must be opened first: no provider knows what to do with one.
+        is_relay = dialect is self.dialect and upstream_streams == peek.stream and not peek.pins
         headers = self.incoming.headers
         if is_relay:
             body = dialect.rewrite(self._raw, self._body, place.model, ask_usage=peek.stream and not peek.wants_usage)

@@ -35,6 +35,7 @@ class House:
     providers: Mapping[str, Provider]
     routes: Routes
     callers: Callers
+    admin: Callers
     admission: Admission
     client: Client
     wheel: TimerWheel

@@ -111,7 +111,7 @@ def _json_line(record: ExchangeRecord, wall_s: float) -> str:
     line: dict[str, object] = {"at": round(wall_s, 3)}
     for name in _FIELDS:
         value = getattr(record, name)
-        if value is None or value == "" or value == []:
+        if value in (None, "", []):
             continue
         line[name] = round(value, 4) if name in _SECONDS else value
     return jsons.dump(line).decode()

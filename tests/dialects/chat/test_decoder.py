@@ -399,6 +399,55 @@ def test_decoder_is_total_over_garbage(stream: bytes) -> None:
     assert isinstance(decoded(stream)[-1], (ev.Ended, ev.Failed))
 
 
+# --- the short ways of the hot path, held to the general one ---
+
+_WORDS = st.sampled_from(["plain ", "words", "x", "", 'q"uote', "é 😀", "back\\slash", "line\n", "\u2028", "stop", "m"])
+_STEPS = st.one_of(
+    st.tuples(st.just("content"), _WORDS),
+    st.tuples(st.just("reasoning"), _WORDS),
+    st.tuples(st.just("arguments"), _WORDS),
+    st.tuples(st.just("call"), _WORDS),
+    st.tuples(st.just("alive"), st.just("")),
+    st.tuples(st.just("other"), _WORDS),
+    st.tuples(st.just("usage"), _WORDS),
+)
+
+
+def written(steps: list[tuple[str, str]], padding: int) -> bytes:
+    stream = sse(chunk({"role": "assistant", "content": ""}))
+    for number, (kind, word) in enumerate(steps):
+        more = {"obfuscation": "x" * (number % padding)} if padding else {}
+        match kind:
+            case "content" | "reasoning":
+                stream += sse(chunk({kind: word}, **more))
+            case "arguments":
+                stream += sse(chunk(call(0, word), **more))
+            case "call":
+                stream += sse(chunk(call(number, word, identity=f"c{number}", name="f"), **more))
+            case "alive":
+                stream += b": hello\n\n"
+            case "other":
+                stream += sse(chunk({"content": word}, index=1, **more))
+            case "usage":
+                stream += sse(chunk({"content": word}, usage={"prompt_tokens": 1, "completion_tokens": number}, **more))
+    return stream + sse(chunk({}, word="stop"), chunk({}, word="stop", index=1), "[DONE]")
+
+
+@given(st.lists(_STEPS, max_size=40), st.sampled_from([0, 0, 3]), st.integers(1, 3))
+def test_short_ways_give_the_events_of_the_general_one(
+    steps: list[tuple[str, str]], padding: int, repeats: int
+) -> None:
+    """A stream with CR in it never takes the frame: it is the plain twin."""
+    stream = written([step for step in steps for _ in range(repeats)], padding)
+    assert decoded(stream) == decoded(stream.replace(b"\n", b"\r\n"))
+
+
+def test_stream_of_which_no_two_events_are_alike_is_read_to_its_end() -> None:
+    steps = [("content", f"word {number} ") for number in range(300)]
+    events = decoded(written(steps, padding=50))
+    assert fold(events).choices[0].parts == [Text("".join(word for _, word in steps))]
+
+
 # --- accents around the answer ---
 
 

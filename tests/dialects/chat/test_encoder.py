@@ -147,6 +147,16 @@ def test_usage_that_nobody_counted_is_not_invented() -> None:
     assert b"\n: x-ds2api-warning dropped field=usage\n" in stream
 
 
+@pytest.mark.parametrize("usage", [Usage(output_text=3), Usage(input_uncached=3, output_text=4, estimated=True)])
+def test_usage_that_is_a_guess_says_so(usage: Usage) -> None:
+    """R011."""
+    encoder = DIALECT.encoder(asker())
+    encoder.encode([ev.Started(), *text(0, "a"), ev.Finished("stop"), ev.UsageSeen(usage), ev.Ended()])
+    response = Response(choices=[Choice(0, [Text("a")], ev.Finished("stop"))], usage=usage)
+    for found in (encoder.losses, DIALECT.write_response(response, asker())[1]):
+        assert [(loss.code, loss.path) for loss in found] == [("estimated", "usage")]
+
+
 def test_counters_are_taken_over_not_added_up() -> None:
     """R097."""
     events = [

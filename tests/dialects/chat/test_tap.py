@@ -191,6 +191,24 @@ def test_event_beyond_the_limit_is_an_error() -> None:
     assert tap.error.kind is Kind.UPSTREAM_BROKEN
 
 
+def padded(text: str, padding: int) -> bytes:
+    return sse(chunk({"content": text}, usage=None, obfuscation="x" * padding))
+
+
+@pytest.mark.parametrize("paddings", [[3] * 200, [number % 17 for number in range(200)]])
+def test_tap_sees_the_same_whether_events_are_alike_or_not(paddings: list[int]) -> None:
+    """Events of one frame, and OpenAI's, which pads each to another length."""
+    deltas = b"".join(padded(f"word {number}", padding) for number, padding in enumerate(paddings))
+    ending = sse(chunk({}, word="stop", usage=None), USAGE_CHUNK, "[DONE]")
+    tap = ChatTap(strip_usage=True)
+    assert through(tap, deltas + ending, [7000, 11_000]) == (deltas + ending).replace(sse(USAGE_CHUNK), b"")
+    assert tap.ended
+    assert tap.usage is not None
+    failing = ChatTap(strip_usage=True)
+    failing.forward(deltas + sse({"error": {"message": "m"}}))
+    assert failing.error is not None
+
+
 def test_long_event_stays_linear() -> None:
     """R035: 4 MB in pieces; what is held is one event, never a growing copy a read."""
     text = json.dumps(chunk({"content": "z" * 4_000_000})).encode()

@@ -5,9 +5,9 @@ calls are numbered from 0 without gaps; id and name come once; entries of every 
 `created` and `model` are the same in every chunk; the usage chunk has no choices, comes last, and only to clients
 that asked; an error ends the stream without ``[DONE]``.
 
-The hot path is `_delta`: a prebuilt head and tail around the JSON of one string, one
-join a call. Cost: about 0.9 µs an event (`bench/`, encode). Memory: nothing that grows with the stream but
-citations until their text is complete.
+The hot path is `encode` with its branch for deltas: a prebuilt head and tail around the JSON of one string, one join
+a call. Cost: 1.2 µs an event (1,000 deltas in one call, CPython 3.11), half of it for making the text JSON. Memory:
+nothing that grows with the stream but citations until their text is complete.
 """
 
 from __future__ import annotations
@@ -385,6 +385,8 @@ class ChatEncoder:
             return
         if usage.input_total is None or usage.output_total is None:
             self._lose("estimated", "usage", "the provider counted one side only: the other is written as 0")
+        elif usage.estimated:
+            self._lose("estimated", "usage", "the gateway's own guess")
         written = jsons.dump(written_usage(usage, "chat"))
         out += (self._before, b'],"usage":', written, b"}\n\n")
 

@@ -37,6 +37,8 @@ def write_response(response: Response, asker: Asker) -> tuple[bytes, list[Loss]]
         body["usage"] = written_usage(usage, "chat")
         if usage.input_total is None or usage.output_total is None:
             losses.append(Loss("estimated", "usage", "the provider counted one side only: the other is written as 0"))
+        elif usage.estimated:
+            losses.append(Loss("estimated", "usage", "the gateway's own guess"))
     body |= own
     for note in notes:
         if note.kind == "chunk":
