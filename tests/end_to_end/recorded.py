@@ -120,6 +120,10 @@ def _messages_stream(stream: bytes) -> Told | None:
                 return None
             case "message_start":
                 usage = dict(event["message"]["usage"])
+                begun = _messages_whole(event["message"])  # a step of a longer run comes with all of its content
+                assert begun is not None
+                told.text, told.finish = begun.text, begun.finish
+                calls = {-number: [name, "", given] for number, (name, given) in enumerate(begun.calls, 1)}
             case "content_block_start":
                 block = event["content_block"]
                 told.text += block.get("text") or "" if block["type"] == "text" else ""
@@ -131,7 +135,7 @@ def _messages_stream(stream: bytes) -> Told | None:
                 if delta["type"] == "input_json_delta" and event["index"] in calls:
                     calls[event["index"]][1] += delta["partial_json"]
             case "message_delta":
-                told.finish = event["delta"]["stop_reason"]
+                told.finish = event["delta"]["stop_reason"] or told.finish
                 usage |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
     told.calls = [(name, _parsed(arguments) if arguments else given or {}) for name, arguments, given in calls.values()]
     _messages_usage(told, usage)

@@ -90,11 +90,18 @@ def _table(value: Any) -> dict[str, Any]:
     return {} if value is None else value.model_dump(exclude_none=True)
 
 
+def _text(content: Any) -> str:
+    """`content` as text. Some providers give chat clients a list of parts, and relay leaves it."""
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in content if part.get("type") == "text")
+    return content or ""
+
+
 def _chat_whole(completion: Any, headers: Mapping[str, str]) -> Seen:
     choice = completion.choices[0]
     calls = choice.message.tool_calls or []
     return Seen(
-        choice.message.content or "",
+        _text(choice.message.content),
         [(call.function.name, json.loads(call.function.arguments or "{}")) for call in calls],
         choice.finish_reason,
         _table(completion.usage),
@@ -114,7 +121,7 @@ def _chat_stream(chunks: list[Any], headers: Mapping[str, str]) -> Seen:
             seen.usage = _table(chunk.usage)
         for choice in chunk.choices:
             delta = choice.delta
-            seen.text += delta.content or ""
+            seen.text += _text(delta.content)
             seen.reasoning += (delta.model_extra or {}).get("reasoning_content") or ""
             seen.finish = choice.finish_reason or seen.finish
             for call in delta.tool_calls or []:
@@ -147,18 +154,22 @@ def _message_stream(events: list[Any], headers: Mapping[str, str]) -> Seen:
     for event in events:
         match event.type:
             case "message_start":
-                seen.model, seen.usage = event.message.model, _table(event.message.usage)
+                begun = _message_whole(event.message, headers)
+                seen.model, seen.usage, seen.text, seen.finish = begun.model, begun.usage, begun.text, begun.finish
+                whole = zip(begun.call_ids, begun.calls, strict=True)
+                calls = {-number: [id_, name, json.dumps(given)] for number, (id_, (name, given)) in enumerate(whole, 1)}
             case "content_block_start" if event.content_block.type == "tool_use":
-                calls[event.index] = [event.content_block.id, event.content_block.name, ""]
+                given = event.content_block.input  # whole already, or to come in deltas
+                calls[event.index] = [event.content_block.id, event.content_block.name, json.dumps(given) if given else ""]
             case "content_block_start" if event.content_block.type == "text":
                 seen.text += event.content_block.text
             case "content_block_delta":
-                seen.text += getattr(event.delta, "text", "")
-                seen.reasoning += getattr(event.delta, "thinking", "")
+                seen.text += getattr(event.delta, "text", None) or ""
+                seen.reasoning += getattr(event.delta, "thinking", None) or ""
                 if event.delta.type == "input_json_delta" and event.index in calls:
                     calls[event.index][2] += event.delta.partial_json
             case "message_delta":
-                seen.finish = event.delta.stop_reason
+                seen.finish = event.delta.stop_reason or seen.finish
                 seen.usage.update(_table(event.usage))
     assert events and events[-1].type == "message_stop"
     seen.calls = [(name, json.loads(arguments or "{}")) for _, name, arguments in calls.values()]

@@ -233,3 +233,16 @@ def test_a_provider_that_only_streams_serves_json_clients() -> None:
             assert ask_chat(gateway.url, sync(False), model="s", messages=HELLO).text == "Hello"
             assert ask_messages(gateway.url, sync(True), model="w", messages=HELLO).text == "Hello"
             assert [received.json.get("stream", False) for received in mock.received] == [True, False]
+
+
+@pytest.mark.parametrize("announced", ["0", "0.0", "-5", "nan"])
+def test_a_wait_of_nothing_is_no_invitation_to_hammer(announced: str) -> None:
+    """A 429 with `retry-after: 0`: the request may stand in line for ten seconds, but the provider that has just said
+    no is not asked a thousand times meanwhile."""
+    with (
+        mock_upstream(lambda received: limited(received, announced)) as mock,
+        gateway_for({**table({"p": provider(mock.url, "chat")}), "retries": {"patience_s": 0.4}}) as gateway,
+    ):
+        with pytest.raises(openai.RateLimitError):
+            ask_chat(gateway.url, sync(False), model="m", messages=HELLO)
+        assert len(mock.received) <= 4

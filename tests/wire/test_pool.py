@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.closing = False
+        self.written = b""
 
     def is_closing(self) -> bool:
         return self.closing
@@ -32,6 +34,9 @@ class FakeTransport:
         self.closing = True
 
     close = abort
+
+    def write(self, data: bytes) -> None:
+        self.written += data
 
     def get_write_buffer_size(self) -> int:
         return 0
@@ -55,8 +60,7 @@ class FakeWheel:
             def cancel(self) -> None:
                 self.is_pending = False
 
-        deadline = Deadline()
-        return deadline
+        return Deadline()
 
 
 def new_connection(pool: Pool, origin: Origin) -> UpstreamConnection:
@@ -174,6 +178,21 @@ def test_only_an_idle_connection_can_be_reserved() -> None:
     connection = new_connection(pool, ORIGINS[0])
     with pytest.raises(LocalError, match="reserved"):
         connection.reserve()
+
+
+async def test_a_request_cancelled_as_its_answer_comes_closes_nobody_elses_connection() -> None:
+    """The complete answer has put the connection back, and in the same turn of the loop somebody else took it."""
+    pool = Pool(1)
+    connection = new_connection(pool, ORIGINS[0])
+    task = asyncio.ensure_future(connection.exchange("GET", b"GET / HTTP/1.1\r\n\r\n", b"", 5))
+    await asyncio.sleep(0)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    assert pool.take(ORIGINS[0]) is connection
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert connection.state is UpstreamState.RESERVED
+    assert not connection._transport.is_closing()  # type: ignore[union-attr]
 
 
 def test_a_closed_pool_takes_nothing_back() -> None:

@@ -220,11 +220,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep_alive = head.keep_alive and head.framing.kind != "eof"
         answer = self._answer = Answer(head, head.framing, self, self._first_byte_idle_s)
         self.state = UpstreamState.BODY
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(answer)  # before the body, which may end the connection
         rest = self._input.take_rest()
         if rest or head.framing.kind == "none":
             answer.take(rest)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(answer)
 
     def _await_first_byte(self) -> None:
         assert self._transport is not None

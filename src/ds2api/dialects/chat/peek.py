@@ -82,7 +82,7 @@ class _Walk:
     def message(self, message: dict[str, Any]) -> None:
         role = message.get("role")
         if role == "assistant":
-            pass
+            self._is_beginning = False
             self._assistant(message)
         elif role == "user":
             self._is_beginning = self._is_beginning and not self._has_user
