@@ -165,7 +165,6 @@ async def _serve_until_stopped(options: argparse.Namespace) -> int:
         gateway = await stack.enter_async_context(Gateway(config, is_open=options.open))
         for warning in config.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        print(banner(gateway, what), flush=True)
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
 
@@ -186,6 +185,8 @@ async def _serve_until_stopped(options: argparse.Namespace) -> int:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
+        # After the handlers: whoever starts us by a script may signal as soon as it has read this.
+        print(banner(gateway, what), flush=True)
         await stopped.wait()
         print("ds2api: stopping; running answers finish first", file=sys.stderr)
     return 0

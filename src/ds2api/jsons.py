@@ -33,7 +33,10 @@ try:
 except ImportError:  # no native part for this Python: the same answers from the standard library
     pass
 
-__all__ = ["MAX_DEPTH", "JsonError", "Twice", "dump", "first_duplicate", "parse", "parse_event", "parse_object"]
+__all__ = [
+    "MAX_DEPTH", "JsonError", "Twice", "dump", "first_duplicate", "parse", "parse_event", "parse_event_object",
+    "parse_object",
+]  # fmt: skip
 
 # Deeper than any schema seen in the recordings (31), far below where parsers run out of stack (orjson 1,024,
 # json about 1,000): the same limit as Jackson's `StreamReadConstraints` halved twice (1,000 → 250).
@@ -94,9 +97,17 @@ def parse_event(data: bytes) -> Any:
     return _parse_exactly(data)
 
 
+def parse_event_object(data: bytes) -> dict[str, Any]:
+    """Like `parse_event`, and the document must be an object. Raises `JsonError` otherwise."""
+    return _object(parse_event(data))
+
+
 def parse_object(data: bytes | bytearray | memoryview | str) -> dict[str, Any]:
     """Like `parse`, and the document must be an object. Raises `JsonError` otherwise."""
-    value = parse(data)
+    return _object(parse(data))
+
+
+def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise JsonError(f"expected a JSON object, found {_kind(value)}")
     return value

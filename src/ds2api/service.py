@@ -108,7 +108,22 @@ class Gateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stop()
+        # Tasks of their own, since a cancelled block is cancelled again at each of its awaits under anyio. The first
+        # time what runs is cut; and nothing is left behind, however often it comes.
+        loop = asyncio.get_running_loop()
+        stopping = loop.create_task(self._stop())
+        pending = {stopping}
+        cancelled: asyncio.CancelledError | None = None
+        while pending:
+            try:
+                _, pending = await asyncio.wait(pending)
+            except asyncio.CancelledError as again:
+                if cancelled is None and self._server is not None:
+                    pending.add(loop.create_task(self._server.drain(0.0)))
+                cancelled = again
+        stopping.result()
+        if cancelled is not None:
+            raise cancelled
 
     def reload(self, config: Config) -> list[str]:
         """Serve `config` from now on; what runs finishes as it began. Accounts keep their health. Returns what

@@ -81,6 +81,19 @@ def test_new_cool_down_never_shortens_an_old_one() -> None:
     assert refused == Refused(Kind.RATE_LIMITED, 60.0, "429")
 
 
+def test_wait_of_nothing_is_no_invitation_to_hammer() -> None:
+    pool = pool_of("a")
+    now, waits = 0.0, []
+    for _ in range(5):
+        pool.settle(leased(pool.acquire(ask(deadline=now), now)), limited(0.0), now)
+        ticket = pool.acquire(ask(deadline=now + 100.0), now)
+        assert isinstance(ticket, Ticket)
+        pool.cancel(ticket)
+        waits.append(ticket.wake_at - now)
+        now = ticket.wake_at
+    assert waits == [0.25, 0.5, 1.0, 2.0, 4.0]
+
+
 def test_reset_header_decides_where_the_429_names_no_time() -> None:
     from ds2api.accounts.announced import Dimension
 

@@ -74,9 +74,17 @@ class Running:
         """The account as the pool knows it. To look at only."""
         return self.gateway.house.admission.pool.account(account_id)
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Call `function` on the gateway's loop."""
+        return self.thread.run(_called(function))
+
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         """Until `holds`, asked on the gateway's loop in each of its turns. Bounded."""
         self.thread.run(_until(holds, what))
+
+
+async def _called(function: Callable[[], T]) -> T:
+    return function()
 
 
 async def _until(holds: Callable[[], bool], what: str) -> None:

@@ -30,6 +30,12 @@ def test_refusing_accounts_cost_no_retry() -> None:
         assert isinstance(after(story, LIMITED, account=f"a{number}"), TryAccount)
 
 
+def test_the_same_account_refusing_again_and_again_ends() -> None:
+    story = attempts(most=2)
+    steps = [after(story, LIMITED, account="a") for _ in range(4)]
+    assert [isinstance(step, TryAccount) for step in steps] == [True, True, True, False]
+
+
 def test_provider_faults_are_tried_again_as_often_as_allowed() -> None:
     story = attempts(most=2)
     assert isinstance(after(story, BROKEN, account="a"), TryAccount)

@@ -247,10 +247,9 @@ async def upstream(*scripts: Script, unix: str | None = None, **server: object) 
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        try:
+        with contextlib.suppress(asyncio.CancelledError):  # asyncio's streams report a cancelled task as a failure
             await played.serve(reader, writer)
-        finally:
-            tasks.discard(task)
+        tasks.discard(task)
 
     if unix is not None:
         listening = await asyncio.start_unix_server(serve, unix)

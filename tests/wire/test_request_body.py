@@ -89,7 +89,7 @@ async def test_a_deadline_fails_the_wait_unless_the_body_is_there() -> None:
     late = RequestBody(Framing("length", 1), LIMITS)
     late.fail(PeerError("late", 408))
     late.fail(PeerError("later", 408))
-    with pytest.raises(PeerError, match="late$"):
+    with pytest.raises(PeerError, match=r"late$"):
         await late.wait()
 
 

@@ -715,18 +715,47 @@ async def test_drain_cuts_what_does_not_end() -> None:
 
 
 async def test_a_new_connection_is_taken_while_the_oldest_idle_one_goes() -> None:
-    async with serving(limits=Limits(connections_count=2)) as (server, address):
-        async with RawClient.to(address) as first, RawClient.to(address) as second:
-            for client in (first, second):
-                client.send(get())
-                await client.receive()
-            async with RawClient.to(address) as third:
-                third.send(get("/third"))
-                assert (await third.receive()).body == b"GET /third "
-                assert await first.closed() == b""
-                assert server.statistics().connections <= 2
-                second.send(get("/second"))
-                assert (await second.receive()).body == b"GET /second "
+    async with (
+        serving(limits=Limits(connections_count=2)) as (server, address),
+        RawClient.to(address) as first,
+        RawClient.to(address) as second,
+    ):
+        for client in (first, second):
+            client.send(get())
+            await client.receive()
+        async with RawClient.to(address) as third:
+            third.send(get("/third"))
+            assert (await third.receive()).body == b"GET /third "
+            assert await first.closed() == b""
+            assert server.statistics().connections <= 2
+            second.send(get("/second"))
+            assert (await second.receive()).body == b"GET /second "
+
+
+async def test_a_full_server_takes_the_next_one_as_soon_as_somebody_is_done() -> None:
+    may_end = asyncio.Event()
+
+    async def handler(incoming: Incoming) -> None:
+        if incoming.path == "/slow":
+            await may_end.wait()
+        await echo(incoming)
+
+    one = Limits(connections_count=1)
+    async with serving(handler, limits=one) as (server, address), RawClient.to(address) as first:
+        first.send(get("/slow"))
+        async with within():
+            while not server.statistics().exchanges:
+                await asyncio.sleep(0)
+        async with RawClient.to(address) as second:
+            second.send(get("/second"))
+            async with within():
+                while server.statistics().accepted < 2:
+                    await asyncio.sleep(0)
+            assert server.statistics().connections == 1
+            may_end.set()
+            assert (await first.receive()).status == 200
+            assert (await second.receive()).body == b"GET /second "
+            assert await first.closed() == b""
 
 
 async def test_out_of_descriptors_rests_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,13 +245,17 @@ async def proxy(
             if joins:
                 port = int(head.split(b" ")[1].rpartition(b":")[2])
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-                await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+                try:
+                    await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+                finally:
+                    far_writer.close()
             else:
                 await reader.read()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return
         finally:
             writer.close()
+            tasks.discard(task)
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
@@ -318,9 +322,12 @@ async def test_a_proxy_that_will_not(files: Files, answer: bytes, message: str) 
 
 async def test_interim_answers_of_a_proxy_are_skipped(files: Files) -> None:
     answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
-    async with serving(tls=files.server) as (_, address), proxy(answer) as (port, _):
-        async with client(TlsClient(files.ca), proxies=through(port)) as sender:
-            assert await ask(sender, origin_of(address)) == b"POST /p body"
+    async with (
+        serving(tls=files.server) as (_, address),
+        proxy(answer) as (port, _),
+        client(TlsClient(files.ca), proxies=through(port)) as sender,
+    ):
+        assert await ask(sender, origin_of(address)) == b"POST /p body"
 
 
 Stall = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

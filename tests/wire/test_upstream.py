@@ -500,11 +500,11 @@ async def test_an_interim_answer_is_a_sign_of_life() -> None:
 
 
 async def test_half_a_head_is_a_read_timeout() -> None:
-    async with upstream(says(b"HTTP/1.1 200 OK\r\nx")) as server:
-        async with client(timeouts=Timeouts(head_total_s=0.03)) as sender:
-            with pytest.raises(ReadTimeout) as late:
-                await fetch(sender, server)
-            assert late.value.phase == "head"
+    impatient = Timeouts(head_total_s=0.03)
+    async with upstream(says(b"HTTP/1.1 200 OK\r\nx")) as server, client(timeouts=impatient) as sender:
+        with pytest.raises(ReadTimeout) as late:
+            await fetch(sender, server)
+        assert late.value.phase == "head"
 
 
 async def test_half_a_body_is_a_read_timeout() -> None:

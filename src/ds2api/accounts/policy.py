@@ -14,6 +14,8 @@ class Policy:
     cool_first_s: float = 5.0
     # The doubling ends here: a minute is the window that most limits are counted in.
     cool_most_s: float = 60.0
+    # "Try again at once" (`retry-after: 0`) is no invitation to hammer: at least this, doubled like the rest.
+    announced_least_s: float = 0.25
     # An announced wait is believed up to a day (Gemini's daily quota); beyond that it is taken for an error.
     announced_most_s: float = 86_400.0
     # Overload is the provider's trouble and usually short: Envoy's base ejection is 30 s, too long for one key

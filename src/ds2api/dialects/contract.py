@@ -193,6 +193,10 @@ class Dialect(Protocol):
         model included."""
         ...
 
+    def must_ask_usage(self, flavour: str) -> bool:
+        """Whether a stream tells its usage only when asked, and a server of this flavour takes the question."""
+        ...
+
     def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
         """The relayed body: `raw` with the value of `model` exchanged and, with `ask_usage`, what makes the
         provider report usage; every other byte as it came. `body` is `raw`, parsed."""
@@ -239,6 +243,10 @@ class Dialect(Protocol):
 
     def write_error(self, error: Error, request_id: str) -> WrittenError:
         """Total over `Kind`. Includes `retry-after` (and its kin) where `retry_after_s` is known."""
+        ...
+
+    def write_token_count(self, count: int) -> bytes:
+        """The answer to "count_tokens". Raises `Problem` (NOT_FOUND) in a dialect that has no such question."""
         ...
 
     def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes: ...

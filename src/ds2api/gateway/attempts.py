@@ -4,7 +4,8 @@ Given what the last attempt brought, `Attempts.after` says `TryAccount` or `Give
 it happens in the pool's line, whose tickets know the time. The rules:
 
 * the request's own fault is the client's: given up at once, never held against a key;
-* a fault of the account costs no retry: the pool knows now that it is out, and the next one is asked;
+* a fault of the account costs no retry: the pool knows now that it is out, and the next one is asked; only if the
+  same account fails this request again does it cost one, so that no cool-down, however short, can make a loop;
 * a fault of the provider costs one of `Retries.max`; the next attempt prefers another target (the next key of an
   overloaded provider only adds load), then another account, then the same one after its rest;
 * once content has been written to the client nothing is tried again: two halves of two answers are worse than an
@@ -47,7 +48,7 @@ class Attempts:
     target_count: int
     deadline: float
     count: int = 0
-    provider_faults: int = 0
+    faults: int = 0  # those that cost a retry
     last: Error | None = None
     _avoid: set[str] = field(default_factory=set)
     _failed: dict[int, int] = field(default_factory=dict)  # target → provider faults there
@@ -66,11 +67,12 @@ class Attempts:
         self.last = error
         if content_sent or verdict.scope is Scope.REQUEST:
             return GiveUp(error)
-        if verdict.scope is Scope.PROVIDER:
-            self.provider_faults += 1
-            if self.provider_faults > self.retries.max:
+        if verdict.scope is Scope.PROVIDER or account in self._avoid:
+            self.faults += 1
+            if self.faults > self.retries.max:
                 return GiveUp(error)
-            self._avoid.add(account)
+        self._avoid.add(account)
+        if verdict.scope is Scope.PROVIDER:
             self._failed[target] = self._failed.get(target, 0) + 1
         if now + self.retries.attempt_least_s > self.deadline:
             return GiveUp(error)

@@ -17,6 +17,7 @@ import asyncio
 from collections import deque
 
 from ds2api.gateway.client_stream import ClientStream
+from ds2api.gateway.failures import idle_error
 from ds2api.gateway.lanes import Lane
 from ds2api.universal.errors import Error, Fault, Kind
 from ds2api.wire.errors import PeerError
@@ -150,11 +151,7 @@ class Pump:
             self.done.set_result(None)
 
     def _idle_too_long(self) -> None:
-        self.failure = Error(
-            Fault.PROVIDER,
-            Kind.TIMEOUT,
-            f"the provider sent nothing for {self._event_idle_s:g} seconds (`timeouts.event_idle_s`)",
-        )
+        self.failure = idle_error(self._event_idle_s)
         if self._committed and not self._incoming.finished:
             self._client.fail(self.failure)
         self._finish()

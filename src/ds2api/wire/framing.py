@@ -189,7 +189,17 @@ class ChunkedReader:
     in a chunk's data, in the CR LF behind it, in the trailer. Whole chunks inside one read never leave `_size`.
     """
 
-    __slots__ = ("_extensions_bytes", "_held", "_line", "_next", "_pieces", "_remaining", "complete", "rest")
+    __slots__ = (
+        "_extensions_bytes",
+        "_held",
+        "_line",
+        "_next",
+        "_pieces",
+        "_remaining",
+        "_trailer_bytes",
+        "complete",
+        "rest",
+    )
 
     def __init__(self, *, lenient: bool = False) -> None:
         self._next: Callable[[bytes, int], int] = self._size
@@ -197,6 +207,7 @@ class ChunkedReader:
         self._pieces: list[bytes] = []
         self._remaining = 0  # of the chunk that is being read
         self._extensions_bytes = 0
+        self._trailer_bytes = 0
         self._line = _PADDED_LINE if lenient else _FULL_LINE
         self.complete = False
         self.rest = b""
@@ -296,32 +307,27 @@ class ChunkedReader:
         return at + 1
 
     def _trailer(self, data: bytes, at: int) -> int:
-        if data.startswith(b"\r\n", at):
-            self.complete = True
-            return at + 2
-        end = data.find(b"\r\n\r\n", at, at + _TRAILER_BYTES)
+        """One line of the trailer; an empty one ends the body."""
+        end = data.find(b"\n", at)
+        size = (end + 1 if end >= 0 else len(data)) - at
+        if self._trailer_bytes + size > _TRAILER_BYTES:
+            raise FramingError(f"the trailer is longer than {_TRAILER_BYTES} bytes")
         if end < 0:
-            if len(data) - at >= _TRAILER_BYTES:
-                raise FramingError(f"the trailer is longer than {_TRAILER_BYTES} bytes")
             self._held = data[at:]
-            whole, _, unfinished = self._held.rpartition(b"\r\n")
-            if b"\n" in unfinished:
-                raise FramingError("a trailer line must end in CR LF")
-            if whole:
-                self._check_trailer(whole + b"\r\n")
             return len(data)
-        self._check_trailer(data[at : end + 2])
-        self.complete = True
-        return end + 4
-
-    @staticmethod
-    def _check_trailer(lines: bytes) -> None:
-        for line in lines.split(b"\r\n")[:-1]:
-            found = _TRAILER_LINE.fullmatch(line)
-            if found is None:
-                raise FramingError("a trailer line is no field")
-            if found[1].lower() in _FORBIDDEN_TRAILERS:
-                raise FramingError(f"the field {found[1].decode()} is not allowed in a trailer")
+        self._trailer_bytes += size
+        line = data[at : end - 1]
+        if end == at or data[end - 1] != 0x0D:
+            raise FramingError("a trailer line must end in CR LF")
+        if not line:
+            self.complete = True
+            return end + 1
+        found = _TRAILER_LINE.fullmatch(line)
+        if found is None:
+            raise FramingError("a trailer line is no field")
+        if found[1].lower() in _FORBIDDEN_TRAILERS:
+            raise FramingError(f"the field {found[1].decode()} is not allowed in a trailer")
+        return end + 1
 
 
 def write_chunk(data: bytes) -> bytes:

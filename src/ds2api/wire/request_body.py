@@ -58,11 +58,11 @@ class RequestBody:
             if self._h11 is not None:
                 piece = self._agreed(self._h11, data, piece)
         except FramingError as error:
-            self.fail(PeerError(str(error), error.status_hint, "body"))
+            self._end_with(PeerError(str(error), error.status_hint, "body"))
             return
         self.received_bytes += len(piece)
         if self.received_bytes > self._limits.body_bytes and self._keep:
-            self.fail(too_large(self._limits.body_bytes))
+            self._end_with(too_large(self._limits.body_bytes))
             return
         if piece and self._keep:
             self._pieces.append(piece)
@@ -73,9 +73,7 @@ class RequestBody:
     def fail(self, error: PeerError) -> None:
         """End the wait with `error`, unless it ended before."""
         if self.error is None and not self.complete:
-            self.error = error
-            self._pieces.clear()
-            self._wake()
+            self._end_with(error)
 
     async def wait(self) -> bytes:
         """The whole body, as sent. Raises the `PeerError` that came instead."""
@@ -89,6 +87,11 @@ class RequestBody:
             raise self.error
         pieces, self._pieces = self._pieces, []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _end_with(self, error: PeerError) -> None:
+        self.error = error
+        self._pieces.clear()
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

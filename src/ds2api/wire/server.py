@@ -190,13 +190,14 @@ class Server:
 
     async def _serve(self, accepted: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
-        scheme = "http" if context is None else "https"
+        connection = ServerConnection(self, "http" if context is None else "https", peer)
         task = asyncio.current_task()
         assert task is not None
         self._handshaking.add(task)
         try:
-            _, connection = await loop.connect_accepted_socket(
-                lambda: ServerConnection(self, scheme, peer),
+            # With TLS, uvloop gives its own protocol back instead of ours.
+            await loop.connect_accepted_socket(
+                lambda: connection,
                 accepted,
                 ssl=context,
                 ssl_handshake_timeout=None if context is None else self.timeouts.head_total_s,

@@ -8,6 +8,7 @@ from typing import Any
 from ds2api.dialects.chat import errors, peek, request_in, request_out, response_in, response_out, rewrite
 from ds2api.dialects.chat.decoder import ChatDecoder
 from ds2api.dialects.chat.encoder import ChatEncoder
+from ds2api.dialects.chat.flavours import flavour_of
 from ds2api.dialects.chat.models import written_model, written_models
 from ds2api.dialects.chat.tap import ChatTap
 from ds2api.dialects.contract import (
@@ -23,7 +24,7 @@ from ds2api.dialects.contract import (
     Target,
     WrittenError,
 )
-from ds2api.universal.errors import Error
+from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.losses import Loss
 from ds2api.universal.request import Request
 from ds2api.universal.response import Response
@@ -52,6 +53,9 @@ class ChatDialect:
 
     def peek(self, body: dict[str, Any], path: str) -> Peek:
         return peek.peek(body, path)
+
+    def must_ask_usage(self, flavour: str) -> bool:
+        return flavour_of(flavour).stream_options
 
     def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
         return rewrite.rewrite(raw, body, model, ask_usage=ask_usage)
@@ -90,6 +94,9 @@ class ChatDialect:
 
     def write_error(self, error: Error, request_id: str) -> WrittenError:
         return errors.write_error(error, request_id)
+
+    def write_token_count(self, count: int) -> bytes:
+        raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, "Chat Completions has no way to count tokens."))
 
     def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes:
         return written_models(models)

@@ -44,6 +44,9 @@ class MessagesDialect:
     def peek(self, body: dict[str, Any], path: str) -> Peek:
         return peek.peek(body)
 
+    def must_ask_usage(self, flavour: str) -> bool:
+        return False
+
     def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
         """Usage is always in the stream here, so `ask_usage` changes nothing."""
         if body.get("model") == model:
