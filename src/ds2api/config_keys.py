@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,13 +99,13 @@ class KeySources(ValueReader):
                 value, capture_output=True, timeout=_KEY_COMMAND_S, check=False, stdin=subprocess.DEVNULL
             )
         except OSError as error:
-            self.problem(path, f"{shlex.join(value[:1])} cannot be run: {error.strerror}")
+            self.problem(path, f"{shown(value[0])} cannot be run: {error.strerror}")
             return None
         except subprocess.TimeoutExpired:
-            self.problem(path, f"{shlex.join(value[:1])} did not end within {_KEY_COMMAND_S:g} s")
+            self.problem(path, f"{shown(value[0])} did not end within {_KEY_COMMAND_S:g} s")
             return None
         if done.returncode != 0:
-            self.problem(path, f"{shlex.join(value[:1])} ended with {done.returncode}; run it by hand to see why")
+            self.problem(path, f"{shown(value[0])} ended with {done.returncode}; run it by hand to see why")
             return None
         return done.stdout.decode("utf-8", "replace").strip()
 

@@ -15,7 +15,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from ds2api import __version__
 from ds2api.accounts import Pool
@@ -112,14 +112,14 @@ class Gateway:
         # time what runs is cut; and nothing is left behind, however often it comes.
         loop = asyncio.get_running_loop()
         stopping = loop.create_task(self._stop())
-        pending = {stopping}
+        tasks: list[asyncio.Task[Any]] = [stopping]
         cancelled: asyncio.CancelledError | None = None
-        while pending:
+        while running := [task for task in tasks if not task.done()]:
             try:
-                _, pending = await asyncio.wait(pending)
+                await asyncio.wait(running)
             except asyncio.CancelledError as again:
                 if cancelled is None and self._server is not None:
-                    pending.add(loop.create_task(self._server.drain(0.0)))
+                    tasks.append(loop.create_task(self._server.drain(0.0)))
                 cancelled = again
         stopping.result()
         if cancelled is not None:

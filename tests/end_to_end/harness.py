@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
+from tests.end_to_end.keys import assert_no_key
+
 import ds2api
 from ds2api.accounts.account import Account
 from ds2api.demo import DemoUpstream, demo_table
-from tests.end_to_end.keys import assert_no_key
 
 T = TypeVar("T")
 
@@ -65,7 +66,6 @@ class Running:
         """How many accounts are in use at this moment."""
         return self.thread.run(_in_flight(self.gateway))
 
-
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
@@ -104,7 +104,9 @@ async def _in_flight(gateway: ds2api.Gateway) -> int:
 
 
 @contextmanager
-def gateway_for(table: dict[str, Any], *, environment: dict[str, str] | None = None, **options: Any) -> Iterator[Running]:
+def gateway_for(
+    table: dict[str, Any], *, environment: dict[str, str] | None = None, **options: Any
+) -> Iterator[Running]:
     """A gateway with the configuration `table`, on a free port unless it says otherwise. Whatever it does, no key may
     stand in its log."""
     thread = Thread()

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import h11
-
 from tests.dialects.chat import strict as chat_strict
 from tests.dialects.messages import strict as messages_strict
 from tests.end_to_end.harness import Thread
@@ -145,6 +144,7 @@ class Mock:
         self._send_buffer_bytes = send_buffer_bytes
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     def then(self, *replies: Reply) -> None:
         self.replies.extend(replies)
@@ -164,15 +164,16 @@ class Mock:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()  # whoever holds or waits sees the end, and ends
+        await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         self.connection_count += 1
         if self._send_buffer_bytes:
             socket_ = writer.get_extra_info("socket")
@@ -181,7 +182,7 @@ class Mock:
         connection = _Connection(self, self.connection_count, reader, writer)
         try:
             await connection.serve()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except ConnectionError:
             pass  # the gateway left: `gone` tells
         except h11.RemoteProtocolError as error:
             self.problems.append(f"the gateway broke HTTP: {error}")
@@ -191,6 +192,7 @@ class Mock:
             with suppress(ConnectionError):
                 await writer.wait_closed()
             self._tasks.discard(task)
+            self._writers.discard(writer)
 
     def record(self, received: Received) -> None:
         is_generate = received.method == "POST"

@@ -51,7 +51,12 @@ def exchange(
 def post_bytes(path: str, body: Any, headers: Mapping[str, str] | None = None) -> bytes:
     """A request as bytes."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    fields = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(raw)), **(headers or {})}
+    fields = {
+        "host": "127.0.0.1",
+        "content-type": "application/json",
+        "content-length": str(len(raw)),
+        **(headers or {}),
+    }
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + raw
 

@@ -68,7 +68,9 @@ def _chat_whole(body: Any) -> Told | None:
     choice = body["choices"][0]
     message = choice["message"]
     told = Told(_chat_text(message.get("content")), finish=choice.get("finish_reason"))
-    told.calls = [(one["function"]["name"], _parsed(one["function"].get("arguments"))) for one in message.get("tool_calls") or []]
+    told.calls = [
+        (one["function"]["name"], _parsed(one["function"].get("arguments"))) for one in message.get("tool_calls") or []
+    ]
     _chat_usage(told, body.get("usage"))
     return told
 
@@ -76,7 +78,7 @@ def _chat_whole(body: Any) -> Told | None:
 def _chat_stream(stream: bytes) -> Told | None:
     told, calls = Told(), {}
     for chunk in _events(stream):
-        if "error" in chunk and chunk["error"]:
+        if chunk.get("error"):
             return None
         _chat_usage(told, chunk.get("usage"))
         for choice in chunk.get("choices") or []:
@@ -106,7 +108,9 @@ def _messages_usage(told: Told, usage: Any) -> None:
 def _messages_whole(body: Any) -> Told | None:
     if body.get("type") != "message":
         return None
-    told = Told("".join(block["text"] for block in body["content"] if block["type"] == "text"), finish=body["stop_reason"])
+    told = Told(
+        "".join(block["text"] for block in body["content"] if block["type"] == "text"), finish=body["stop_reason"]
+    )
     told.calls = [(block["name"], block["input"]) for block in body["content"] if block["type"] == "tool_use"]
     _messages_usage(told, body["usage"])
     return told

@@ -13,7 +13,6 @@ import anthropic
 import httpx2
 import openai
 import pytest
-
 from tests.end_to_end.answers import serve_text
 from tests.end_to_end.harness import Running, gateway_for
 from tests.end_to_end.keys import assert_no_key, caller_key, caller_table, upstream_key
@@ -156,11 +155,17 @@ def test_a_bad_request_is_named_in_the_senders_shape(gateway: Running, mock: Moc
 # In a translated request everything is read: types of every field, doubled keys further in.
 TRANSLATED: dict[str, tuple[dict[str, bytes], tuple[str, ...]]] = {
     "role": (
-        {"chat": dumped(messages=[{"role": "wizard", "content": "x"}]), "messages": dumped(messages=[{"role": "wizard", "content": "x"}])},
+        {
+            "chat": dumped(messages=[{"role": "wizard", "content": "x"}]),
+            "messages": dumped(messages=[{"role": "wizard", "content": "x"}]),
+        },
         ("messages", "role"),
     ),
     "content": (
-        {"chat": dumped(messages=[{"role": "user", "content": 5}]), "messages": dumped(messages=[{"role": "user", "content": 5}])},
+        {
+            "chat": dumped(messages=[{"role": "user", "content": 5}]),
+            "messages": dumped(messages=[{"role": "user", "content": 5}]),
+        },
         ("messages", "content"),
     ),
     "part type": (
@@ -174,11 +179,17 @@ TRANSLATED: dict[str, tuple[dict[str, bytes], tuple[str, ...]]] = {
     "max_tokens": ({"chat": dumped(max_tokens="many"), "messages": dumped(max_tokens="many")}, ("max_tokens",)),
     "tools": ({"chat": dumped(tools=[5]), "messages": dumped(tools=[5])}, ("tools",)),
     "a turn's key twice": (
-        dict.fromkeys(PATHS, b'{"model":"gpt-4.1","max_tokens":9,"messages":[{"role":"user","role":"assistant","content":"x"}]}'),
+        dict.fromkeys(
+            PATHS, b'{"model":"gpt-4.1","max_tokens":9,"messages":[{"role":"user","role":"assistant","content":"x"}]}'
+        ),
         ("role", "twice"),
     ),
     "a tool's key twice": (
-        dict.fromkeys(PATHS, dumped()[:-1] + b',"tools":[{"name":"a","name":"b","input_schema":{"type":"object"},"type":"function","function":{"name":"a"}}]}'),
+        dict.fromkeys(
+            PATHS,
+            dumped()[:-1]
+            + b',"tools":[{"name":"a","name":"b","input_schema":{"type":"object"},"type":"function","function":{"name":"a"}}]}',
+        ),
         ("name", "twice"),
     ),
 }

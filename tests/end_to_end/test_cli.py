@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ds2api.gateway.callers import key_hash
 from tests.end_to_end.answers import serve, serve_text
 from tests.end_to_end.keys import assert_no_key, upstream_key
 from tests.end_to_end.mock import Hold, Mock, Received, Reply, mock_upstream
 from tests.end_to_end.raw import connected, exchange, post_bytes, read_head
+
+from ds2api.gateway.callers import key_hash
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 30
@@ -275,7 +275,9 @@ def test_check_live_tells_which_keys_work(tmp_path: Path) -> None:
     class Judge(Mock):
         def reply_to(self, received: Received) -> Reply:
             if received.method == "GET" and received.key == upstream_key("b"):
-                return Reply.json({"error": {"message": f"Incorrect API key: {received.key}", "code": "invalid_api_key"}}, 401)
+                return Reply.json(
+                    {"error": {"message": f"Incorrect API key: {received.key}", "code": "invalid_api_key"}}, 401
+                )
             return super().reply_to(received)
 
     from tests.end_to_end.harness import Thread
@@ -334,7 +336,15 @@ def test_version_and_help(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("nothing",), ("serve", "--port", "x"), ("serve", "--port", "70000"), ("serve", "--nope"), ("key",), ("key", "new")]
+    "words",
+    [
+        ("nothing",),
+        ("serve", "--port", "x"),
+        ("serve", "--port", "70000"),
+        ("serve", "--nope"),
+        ("key",),
+        ("key", "new"),
+    ],
 )
 def test_wrong_usage_is_two(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = run(*words, cwd=tmp_path)

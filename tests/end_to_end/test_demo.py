@@ -11,14 +11,11 @@ import anthropic
 import openai
 import pydantic
 import pytest
-
 from tests.end_to_end.harness import Running, demo_gateway
 from tests.end_to_end.sdk import MODES, Mode, ask_chat, ask_messages
 
 UPSTREAMS = ["demo", "demo-over-chat", "demo-over-messages"]
-PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WEATHER = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
@@ -80,7 +77,11 @@ def test_chat_calls_a_tool_and_reads_its_result(demo: Running, model: str, mode:
     question = user("What is the weather in Paris?")
     first = ask_chat(demo.url, mode, model=model, messages=question, tools=tools)
     assert (first.calls, first.finish) == ([("get_weather", {"city": "Paris"})], "tool_calls")
-    call = {"id": first.call_ids[0], "type": "function", "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'}}
+    call = {
+        "id": first.call_ids[0],
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'},
+    }
     turns = [*question, {"role": "assistant", "content": None, "tool_calls": [call]}]
     turns.append({"role": "tool", "tool_call_id": first.call_ids[0], "content": "12 degrees"})
     second = ask_chat(demo.url, mode, model=model, messages=turns, tools=tools)
@@ -156,11 +157,12 @@ def test_stream_helpers_of_the_sdks(demo: Running) -> None:
             with client.chat.completions.stream(model=model, messages=user("Hello")) as stream:  # type: ignore[arg-type]
                 stream.until_done()
             assert "Hello" in (stream.get_final_completion().choices[0].message.content or "")
-        with anthropic.Anthropic(base_url=demo.url, api_key="x", max_retries=0) as client_:
-            with client_.messages.stream(model=model, max_tokens=99, messages=user("Hello")) as events:  # type: ignore[arg-type]
-                text = "".join(events.text_stream)
-                assert "Hello" in text
-                assert events.get_final_message().stop_reason == "end_turn"
+        with (
+            anthropic.Anthropic(base_url=demo.url, api_key="x", max_retries=0) as client_,
+            client_.messages.stream(model=model, max_tokens=99, messages=user("Hello")) as events,  # type: ignore[arg-type]
+        ):
+            assert "Hello" in "".join(events.text_stream)
+            assert events.get_final_message().stop_reason == "end_turn"
 
 
 def test_model_lists_in_the_shape_of_whoever_asks(demo: Running) -> None:

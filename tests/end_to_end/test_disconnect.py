@@ -11,7 +11,6 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-
 from tests.end_to_end.answers import (
     chat_error,
     chat_events,
@@ -52,7 +51,10 @@ def test_a_client_that_leaves_before_the_answer_frees_its_upstream(
     client: str, upstream: str, stream: bool, leave: Callable[[Any], None]
 ) -> None:
     hold = Hold()
-    with mock_upstream(lambda _: Reply(before_head=[hold])) as mock, gateway_for(table({"p": provider(mock.url, upstream)})) as gateway:
+    with (
+        mock_upstream(lambda _: Reply(before_head=[hold])) as mock,
+        gateway_for(table({"p": provider(mock.url, upstream)})) as gateway,
+    ):
         with connected(gateway.port, post_bytes(PATHS[client], {**ASK, "stream": stream})) as socket:
             hold.wait_reached()
             leave(socket)
@@ -103,8 +105,8 @@ def test_a_client_that_leaves_the_line_is_forgotten(leave: Callable[[Any], None]
             assert len(mock.received) == 1
 
 
-def _rest(socket: Any) -> bytes:
-    data = b""
+def _rest(socket: Any, data: bytes = b"") -> bytes:
+    """The rest of a chunked body of which `data` is there."""
     while not data.endswith(b"0\r\n\r\n"):
         more = socket.recv(65536)
         assert more, "cut"
@@ -183,8 +185,9 @@ def test_the_head_waits_for_content(upstream: str) -> None:
                 socket.recv(1)
             socket.settimeout(30)
             hold.release()
-            assert read_head(socket)[0].startswith("HTTP/1.1 200")
-            _rest(socket)
+            head, rest = read_head(socket)
+            assert head.startswith("HTTP/1.1 200")
+            _rest(socket, rest)
         assert len(mock.received) == 1
 
 
@@ -198,7 +201,9 @@ def test_the_head_leaves_by_time_and_another_account_still_serves(client: str) -
         if received.number > 0:
             return serve(received)
         error = {"error": {"message": "boom", "type": "server_error"}}
-        return Reply(500, [json.dumps(error).encode()], [("content-type", "application/json")], "length", before_head=[hold])
+        return Reply(
+            500, [json.dumps(error).encode()], [("content-type", "application/json")], "length", before_head=[hold]
+        )
 
     with mock_upstream(script) as mock:
         settings = {"timeouts": {"commit_after_s": 0.01}}
@@ -209,7 +214,7 @@ def test_the_head_leaves_by_time_and_another_account_still_serves(client: str) -
                 assert "text/event-stream" in head
                 hold.wait_reached()
                 hold.release()
-                body = rest + _rest(socket)
+                body = _rest(socket, rest)
             assert b'"He"' in body
             assert b"boom" not in body
             assert b"error" not in body
@@ -220,7 +225,13 @@ def test_the_head_leaves_by_time_and_another_account_still_serves(client: str) -
 @pytest.mark.parametrize("client", list(PATHS))
 def test_a_failure_after_the_head_left_by_time_is_told_in_the_stream(client: str) -> None:
     hold = Hold()
-    bad = Reply(400, [b'{"error":{"message":"too big","type":"invalid_request_error"}}'], [("content-type", "application/json")], "length", before_head=[hold])
+    bad = Reply(
+        400,
+        [b'{"error":{"message":"too big","type":"invalid_request_error"}}'],
+        [("content-type", "application/json")],
+        "length",
+        before_head=[hold],
+    )
     with mock_upstream(lambda _: bad) as mock:
         settings = {"timeouts": {"commit_after_s": 0.01}}
         with gateway_for({**table({"p": provider(mock.url, "chat")}), **settings}) as gateway:
@@ -228,7 +239,7 @@ def test_a_failure_after_the_head_left_by_time_is_told_in_the_stream(client: str
                 head, rest = read_head(socket)
                 assert head.startswith("HTTP/1.1 200")
                 hold.release()
-                body = (rest + _rest(socket)).decode()
+                body = _rest(socket, rest).decode()
             assert "too big" in body
             assert "invalid_request_error" in body
             assert ("event: error" in body) == (client == "messages")
@@ -239,7 +250,13 @@ def test_a_failure_after_the_head_left_by_time_is_told_in_the_stream(client: str
 
 def test_a_slow_reader_pauses_its_upstream() -> None:
     """64 MB wait; a client with a small window reads nothing. The upstream stops, the gateway holds little."""
-    delta = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [{"index": 0, "delta": {"content": "x" * 900}, "finish_reason": None}]}
+    delta = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "delta": {"content": "x" * 900}, "finish_reason": None}],
+    }
     piece = sse(delta) * 64
     count = 1000
     end = sse({**delta, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, done=True)
@@ -249,7 +266,9 @@ def test_a_slow_reader_pauses_its_upstream() -> None:
     ):
         server = gateway.gateway._server
         assert server is not None
-        with connected(gateway.port, post_bytes(PATHS["chat"], {**ASK, "stream": True}), receive_buffer_bytes=65536) as socket:
+        with connected(
+            gateway.port, post_bytes(PATHS["chat"], {**ASK, "stream": True}), receive_buffer_bytes=65536
+        ) as socket:
             read_head(socket)
             received = mock.received[0]
             last, still = -1, 0
@@ -287,14 +306,22 @@ def test_leases_return_after_every_kind_of_end() -> None:
     def script(received: Received) -> Reply:
         return kinds[received.number % len(kinds)](received)
 
-    with mock_upstream(script) as mock, gateway_for(
-        {**table({"p": provider(mock.url, "chat", "a", "b", "c")}), "pool": {"overload_first_s": 0.001, "overload_most_s": 0.002}}
-    ) as gateway:
+    with (
+        mock_upstream(script) as mock,
+        gateway_for(
+            {
+                **table({"p": provider(mock.url, "chat", "a", "b", "c")}),
+                "pool": {"overload_first_s": 0.001, "overload_most_s": 0.002},
+            }
+        ) as gateway,
+    ):
         for number in range(100):
             with connected(gateway.port, post_bytes(PATHS["chat"], {**ASK, "stream": number % 3 == 0})) as socket:
                 if number % 5:
                     socket.recv(65536)
         nothing_is_left(gateway)
-        assert {name for name in ("a", "b", "c") if upstream_key(name) in {one.key for one in mock.received}} == {"a", "b", "c"}
-
-
+        assert {name for name in ("a", "b", "c") if upstream_key(name) in {one.key for one in mock.received}} == {
+            "a",
+            "b",
+            "c",
+        }

@@ -9,7 +9,6 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-
 from tests.end_to_end.answers import chat_error, is_messages, messages_error
 from tests.end_to_end.harness import gateway_for
 from tests.end_to_end.keys import assert_no_key, upstream_key
@@ -127,7 +126,9 @@ def test_anthropic_sdk_raises_its_own_class(case: str, upstream: str, mode: Mode
 @pytest.mark.parametrize("status", [302, 404, 418, 500, 502])
 def test_answers_that_are_no_errors_of_any_dialect_are_told_apart(status: int, page: bytes) -> None:
     with (
-        mock_upstream(lambda _: Reply(status, [page], [("content-type", "text/html"), ("location", "http://x/")], "length")) as mock,
+        mock_upstream(
+            lambda _: Reply(status, [page], [("content-type", "text/html"), ("location", "http://x/")], "length")
+        ) as mock,
         gateway_for(table({"prov": provider(mock.url, ["chat", "messages"])})) as gateway,
     ):
         with pytest.raises(openai.APIStatusError) as chat:

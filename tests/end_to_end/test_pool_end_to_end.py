@@ -7,7 +7,6 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-
 from tests.end_to_end.answers import (
     OVERLOADED_FIRST,
     chat_error,
@@ -62,11 +61,16 @@ def test_a_dead_key_is_tried_twice_and_never_again() -> None:
         return serve(received)
 
     rest = {"refused_key_s": 0.001}
-    with mock_upstream(script) as mock, gateway_for(table({"p": provider(mock.url, "chat", "a", "b")}, pool=rest)) as gateway:
+    with (
+        mock_upstream(script) as mock,
+        gateway_for(table({"p": provider(mock.url, "chat", "a", "b")}, pool=rest)) as gateway,
+    ):
         account = gateway.account("p/a")
         for _ in range(8):
             assert ask_chat(gateway.url, sync(False), model="m", messages=HELLO).text == "Hello"
-            gateway.wait_until(lambda: account.out_until < gateway.gateway.house.now() or account.health == "dead", "rest")
+            gateway.wait_until(
+                lambda: account.out_until < gateway.gateway.house.now() or account.health == "dead", "rest"
+            )
         assert [received.key for received in mock.received].count(upstream_key("a")) == 2
         assert account.health == "dead"
 
@@ -142,10 +146,16 @@ def test_the_next_target_gets_a_request_of_its_own(stream: bool) -> None:
         second = provider(mock.url, "chat", "b", headers={"x-only-second": "2"})
         models = {"m": ["first/model-a", "second/model-b"]}
         with gateway_for(table({"first": first, "second": second}, models)) as gateway:
-            seen = ask_messages(gateway.url, sync(stream), model="m", messages=HELLO, extra_headers={"anthropic-beta": "x-1"})
+            seen = ask_messages(
+                gateway.url, sync(stream), model="m", messages=HELLO, extra_headers={"anthropic-beta": "x-1"}
+            )
             assert (seen.text, seen.model) == ("Hello", "m")
             one, two = mock.received
-            assert (one.json["model"], one.header("x-api-key"), one.header("x-only-first")) == ("model-a", upstream_key("a"), "1")
+            assert (one.json["model"], one.header("x-api-key"), one.header("x-only-first")) == (
+                "model-a",
+                upstream_key("a"),
+                "1",
+            )
             assert (two.json["model"], two.header("authorization")) == ("model-b", f"Bearer {upstream_key('b')}")
             names = {name for name, _ in two.headers}
             assert not names & {"x-api-key", "x-only-first", "anthropic-version", "anthropic-beta"}
@@ -165,7 +175,7 @@ def test_a_stale_connection_is_replaced_unseen_and_blames_nobody() -> None:
     with mock_upstream(script) as mock, gateway_for(table({"p": provider(mock.url, "chat")})) as gateway:
         for _ in range(2):
             assert ask_chat(gateway.url, sync(False), model="m", messages=HELLO).text == "Hello"
-        assert [received.connection for received in mock.received][0] == mock.received[1].connection
+        assert mock.received[0].connection == mock.received[1].connection
         assert mock.received[2].connection != mock.received[1].connection
         assert gateway.account("p/a").refused == 0
         assert gateway.account("p/a").rests == {}
@@ -213,8 +223,17 @@ def test_a_full_account_makes_others_stand_in_line() -> None:
 
 
 def test_json_where_a_stream_was_asked_is_played_and_a_stream_where_json_was_asked_is_gathered() -> None:
-    with mock_upstream() as mock, gateway_for(table({"c": provider(mock.url, "chat"), "n": provider(mock.url, "messages")}, {"c": "c/m", "n": "n/m"})) as gateway:
-        mock.then(Reply.json(chat_whole("played")), Reply.sse(*chat_events("gathered")), Reply.sse(*messages_events("gathered")))
+    with (
+        mock_upstream() as mock,
+        gateway_for(
+            table({"c": provider(mock.url, "chat"), "n": provider(mock.url, "messages")}, {"c": "c/m", "n": "n/m"})
+        ) as gateway,
+    ):
+        mock.then(
+            Reply.json(chat_whole("played")),
+            Reply.sse(*chat_events("gathered")),
+            Reply.sse(*messages_events("gathered")),
+        )
         assert ask_chat(gateway.url, sync(True), model="c", messages=HELLO).text == "played"
         seen = ask_chat(gateway.url, sync(False), model="c", messages=HELLO)
         assert (seen.text, seen.usage["prompt_tokens"]) == ("gathered", 11)

@@ -20,15 +20,14 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-
+from tests.dialects.chat import strict as chat_strict
+from tests.dialects.messages import strict as messages_strict
 from tests.end_to_end.answers import serve
 from tests.end_to_end.harness import Running, gateway_for
 from tests.end_to_end.mock import Mock, Received, Reply, mock_upstream
 from tests.end_to_end.recorded import ANSWERS, REQUESTS, Recorded
 from tests.end_to_end.sdk import Mode, Seen, ask_chat, ask_messages
 from tests.end_to_end.tables import provider, table
-from tests.dialects.chat import strict as chat_strict
-from tests.dialects.messages import strict as messages_strict
 
 _FILE = Path(__file__).with_name("losses.json")
 _WRITES = bool(os.environ.get("DS2API_WRITE_LOSSES"))
@@ -36,7 +35,12 @@ LOSSES: dict[str, dict[str, list[str]]] = json.loads(_FILE.read_text()) if _FILE
 
 # The names that the translated requests carry: plain models of the other side.
 CHAT_MODEL, MESSAGES_MODEL = "gpt-4.1", "claude-sonnet-4-5"
-_FINISH_FOR_MESSAGES = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+_FINISH_FOR_MESSAGES = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "refusal",
+}
 _FINISH_FOR_CHAT = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -74,7 +78,7 @@ class Replay:
 @pytest.fixture(scope="module")
 def replay() -> Iterator[Replay]:
     box: list[Replay] = []
-    with mock_upstream(lambda received: box[0].script(received), is_strict=False) as mock:
+    with mock_upstream(lambda received: box[0].script(received), is_strict=False) as mock:  # noqa: PLW0108 (box is empty yet)
         providers = {"c": provider(mock.url, "chat"), "n": provider(mock.url, "messages")}
         models = {"over-chat": f"c/{CHAT_MODEL}", "over-messages": f"n/{MESSAGES_MODEL}"}
         settings = {"retries": {"max": 0, "patience_s": 0.001}}
@@ -101,7 +105,9 @@ def ask(replay: Replay, client: str, model: str, mode: Mode) -> Seen:
 
 
 @pytest.mark.parametrize("client", ["chat", "messages"])
-@pytest.mark.parametrize("recorded", ANSWERS, ids=lambda one: f"{one.dialect}-{one.name}-{'sse' if one.is_stream else 'json'}")
+@pytest.mark.parametrize(
+    "recorded", ANSWERS, ids=lambda one: f"{one.dialect}-{one.name}-{'sse' if one.is_stream else 'json'}"
+)
 def test_an_answer_means_the_same_to_either_client(replay: Replay, recorded: Recorded, client: str) -> None:
     replay.now = recorded
     model = f"over-{recorded.dialect}"
@@ -140,16 +146,24 @@ def hold_answer(recorded: Recorded, client: str, seen: Seen) -> None:
         assert usage["prompt_tokens"] == told.input_total
         assert usage["completion_tokens"] in told.outputs
     else:
-        read = [usage.get(name) or 0 for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")]
+        read = [
+            usage.get(name) or 0 for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        ]
         assert sum(read) == told.input_total
         assert usage["output_tokens"] in told.outputs
 
 
 @pytest.mark.parametrize("dialect,name,request_", REQUESTS, ids=lambda one: one if isinstance(one, str) else "")
-def test_a_request_is_right_for_the_other_provider(replay: Replay, dialect: str, name: str, request_: dict[str, Any]) -> None:
+def test_a_request_is_right_for_the_other_provider(
+    replay: Replay, dialect: str, name: str, request_: dict[str, Any]
+) -> None:
     replay.now = None
     before = len(replay.mock.received)
-    own = {key: value for key, value in request_.items() if key not in ("model", "messages", "stream", "max_tokens", "stream_options")}
+    own = {
+        key: value
+        for key, value in request_.items()
+        if key not in ("model", "messages", "stream", "max_tokens", "stream_options")
+    }
     if dialect == "chat" and "max_tokens" in request_:
         own["max_tokens"] = request_["max_tokens"]
     sent: dict[str, Any] = {"messages": request_["messages"], "extra_body": own}
@@ -171,7 +185,11 @@ def test_a_request_is_right_for_the_other_provider(replay: Replay, dialect: str,
     assert seen.text == "Hello"
     received = replay.mock.received[-1]
     if dialect == "chat":
-        faults = messages_strict.check(received.json, version=received.header("anthropic-version") or "", beta=received.header("anthropic-beta") is not None)
+        faults = messages_strict.check(
+            received.json,
+            version=received.header("anthropic-version") or "",
+            beta=received.header("anthropic-beta") is not None,
+        )
     else:
         faults = chat_strict.check(received.json)
     assert faults == []

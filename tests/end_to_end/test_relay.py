@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 import pytest
-
 from tests.end_to_end.answers import CHAT_USAGE, chat_events, chat_whole, messages_events, messages_whole
 from tests.end_to_end.harness import Running, gateway_for
 from tests.end_to_end.keys import upstream_key
@@ -81,7 +80,7 @@ def ask(gateway: Running, dialect: str, body: bytes, headers: dict[str, str] | N
 
 
 def start(mock: Mock, dialect: str) -> dict[str, Any]:
-    return table({"p": provider(mock.url, dialect)}, {"alias-name": "p/the model/of \"p\"", "same": "p/same"})
+    return table({"p": provider(mock.url, dialect)}, {"alias-name": 'p/the model/of "p"', "same": "p/same"})
 
 
 @dialects
@@ -119,8 +118,23 @@ def test_answers_keep_every_byte(dialect: str) -> None:
 def test_streams_keep_every_byte(dialect: str) -> None:
     """Comments, odd line ends, unknown events and fields, and any cut of it all."""
     events = messages_events() if dialect == "messages" else chat_events()
-    sent = b"".join([b": hello\n\n", events[0], b"event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n" if dialect == "messages" else b": ping\r\n\r\n", *events[1:]])
-    body = json.dumps({"model": "same", "messages": [{"role": "user", "content": "x"}], "max_tokens": 9, "stream": True, **({"stream_options": {"include_usage": True}} if dialect == "chat" else {})}).encode()
+    sent = b"".join(
+        [
+            b": hello\n\n",
+            events[0],
+            b'event: ping\r\ndata: {"type": "ping"}\r\n\r\n' if dialect == "messages" else b": ping\r\n\r\n",
+            *events[1:],
+        ]
+    )
+    body = json.dumps(
+        {
+            "model": "same",
+            "messages": [{"role": "user", "content": "x"}],
+            "max_tokens": 9,
+            "stream": True,
+            **({"stream_options": {"include_usage": True}} if dialect == "chat" else {}),
+        }
+    ).encode()
     for size in (len(sent), 7, 1):
         with mock_upstream() as mock, gateway_for(start(mock, dialect)) as gateway:
             mock.then(Reply.sse(*(sent[at : at + size] for at in range(0, len(sent), size))))
@@ -139,7 +153,9 @@ def test_the_usage_chunk_is_seen_only_by_who_asked_for_it(wanted: bool | None) -
         mock.then(Reply.sse(*chat_events()))
         answer = ask(gateway, "chat", json.dumps(body).encode())
         assert mock.received[0].json["stream_options"]["include_usage"] is True
-        datas = [line[6:] for line in answer.body.split(b"\n") if line.startswith(b"data: ") and line != b"data: [DONE]"]
+        datas = [
+            line[6:] for line in answer.body.split(b"\n") if line.startswith(b"data: ") and line != b"data: [DONE]"
+        ]
         chunks = [json.loads(data) for data in datas]
         assert [chunk["usage"] for chunk in chunks if chunk.get("usage")] == ([CHAT_USAGE] if wanted else [])
         assert sum(chunk["choices"] == [] for chunk in chunks) == (1 if wanted else 0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2api.wire.errors import PeerError
-from ds2api.wire.heads import HeadBuffer, RequestHead, first_line, parse_request, parse_response
+from ds2api.wire.heads import HeadBuffer, RequestHead, RequestParser, first_line, parse_request, parse_response
 from ds2api.wire.settings import Limits
 
 LIMITS = Limits(head_bytes=2_000, header_count=10, target_bytes=200)
@@ -248,6 +248,43 @@ def test_a_head_is_refused_as_soon_as_it_is_lost() -> None:
         buffer.feed(start)
         with pytest.raises(PeerError):
             buffer.take_head()
+
+
+def outcome(parse, data: bytes) -> object:
+    try:
+        head = parse(data)
+    except PeerError as error:
+        return (error.status_hint, error.message)
+    return (head.method, head.target, head.path, head.query, head.http_version, head.headers.items_list, head.framing,
+            head.keep_alive, head.expects_continue)  # fmt: skip
+
+
+SIMILAR = st.builds(
+    lambda lines, line: request(*lines, line=line),
+    st.lists(
+        st.sampled_from([
+            "Content-Length: 5", "content-length: 77", "Content-Length: 0", "Content-Length:5", "Content-Length: ",
+            "Content-Length: 5 ", "A: b", "Expect: 100-continue", "Connection: close", "Transfer-Encoding: chunked",
+        ]),
+        max_size=3,
+    ),
+    st.sampled_from(["POST /a HTTP/1.1", "POST /b HTTP/1.1", "POST /a HTTP/1.0"]),
+)  # fmt: skip
+
+
+@given(st.lists(SIMILAR, max_size=8))
+def test_remembering_the_last_head_changes_nothing(heads: list[bytes]) -> None:
+    parser = RequestParser(LIMITS)
+    for head in heads:
+        assert outcome(parser.parse, head) == outcome(lambda data: parse_request(data, LIMITS), head)
+
+
+def test_a_remembered_head_is_not_shared() -> None:
+    parser = RequestParser(LIMITS)
+    first = parser.parse(request("Content-Length: 5"))
+    second = parser.parse(request("Content-Length: 66"))
+    assert (first.framing.length, second.framing.length) == (5, 66)
+    assert (first.headers["content-length"], second.headers["content-length"]) == ("5", "66")
 
 
 def test_first_lines_give_a_refusal_its_shape() -> None:

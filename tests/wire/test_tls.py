@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -212,6 +213,15 @@ def test_contexts_are_made_once_and_remember_a_bounded_number_of_names(files: Fi
     assert context.check_hostname
     sessions = ClientContext(ssl.PROTOCOL_TLS_CLIENT)._known_sessions()
     assert sessions == {}
+
+
+def test_a_renewed_file_is_taken_up(files: Files, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(Path(files.ca).read_bytes())
+    context = client_context(TlsClient(str(ca)))
+    assert client_context(TlsClient(str(ca))) is context
+    os.utime(ca, ns=(1, 1))
+    assert client_context(TlsClient(str(ca))) is not context
 
 
 # --- through proxies ---

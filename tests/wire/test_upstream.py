@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import socket
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -122,6 +123,15 @@ async def test_what_must_not_stand_in_a_head_is_never_sent(headers: list[tuple[s
         with pytest.raises(LocalError):
             await sender.send(server.origin, "POST", target, headers, b"")
         assert server.connections == 0
+
+
+async def test_small_writes_are_not_held_back_by_the_kernel() -> None:
+    async with upstream() as server, client() as sender:
+        await fetch(sender, server)
+        transport = next(iter(sender._pool._open))._transport
+        assert transport is not None
+        raw = transport.get_extra_info("socket")
+        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 async def test_a_large_body_arrives_whole() -> None:

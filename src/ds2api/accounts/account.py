@@ -218,7 +218,7 @@ class Account:
         self._in_a_row[model] = row + 1
         if verdict.wait_s is not None:
             least_s = min(policy.announced_least_s * 2 ** min(row, 16), most_s)
-            return min(max(verdict.wait_s, least_s), policy.announced_most_s)
+            return float(min(max(verdict.wait_s, least_s), policy.announced_most_s))
         return float(min(first_s * 2 ** min(row, 16), most_s))
 
     def _cool(self, until: float, cause: Verdict, now: float) -> None:

@@ -165,7 +165,7 @@ class Tap(Protocol):
 
     content_seen: bool  # an event with content came: the 200 may leave
     ended: bool  # the terminal marker came
-    error: Error | None  # the provider's own in-stream error
+    error: Error | None  # the provider's own in-stream error (taken out: the lane writes it), or a broken stream
     usage: Usage | None
 
     def forward(self, data: bytes) -> bytes:

@@ -57,7 +57,7 @@ class RelayTap:
     def forward(self, data: bytes) -> bytes:
         """See `contract.Tap`."""
         if self.error is not None:
-            return b"" if self.error.kind is Kind.UPSTREAM_BROKEN else self._release() + data
+            return b""
         held = self._held
         if not held and self._frame is not None and self._frame.is_one(data):
             return data  # --- hot: one delta alone in a read, as a slow model sends them ---
@@ -122,10 +122,13 @@ class RelayTap:
                     break
             if events[at] and self._look(events[at]):
                 removed.add(at)
+                if self.error is not None:  # what follows an error means nothing
+                    events[at:] = [b""]
+                    break
             at += 1
         if not removed:
             return whole
-        return b"\n\n".join(event for place, event in enumerate(events) if place not in removed)
+        return b"\n\n".join(event for place, event in enumerate(events) if place not in removed or not event)
 
     def _pass_any(self, whole: bytes) -> bytes:
         kept: list[bytes] = []
@@ -135,6 +138,8 @@ class RelayTap:
             end = found.end() if found is not None else len(whole)
             if not self._look(whole[start:end]):
                 kept.append(whole[start:end])
+            if self.error is not None:
+                break
             start = end
         return b"".join(kept)
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ds2api.dialects.contract import Decoder, Encoder, Tap
 from ds2api.universal import events as ev
-from ds2api.universal.errors import Error, Kind
+from ds2api.universal.errors import Error
 from ds2api.universal.restore import Restorer
 from ds2api.universal.usage import Usage
 
@@ -77,18 +77,18 @@ class Relay:
 
     def feed(self, data: bytes) -> bytes:
         passed = self._tap.forward(data)
-        error = self._tap.error
-        if error is not None and error.kind is Kind.UPSTREAM_BROKEN and self._tap.content_seen:
-            return passed + self._encoder.encode([ev.Failed(error)])  # no event of the provider's says it
-        return passed
+        return passed if self._tap.error is None else self._with_error(passed)
 
     def end(self) -> bytes:
         had_error = self._tap.error is not None
-        rest = self._tap.end()
-        if self._tap.error is not None and not had_error and self._tap.content_seen:
-            # Cut in the middle: whatever half event is left would garble the error that follows it.
-            return self._encoder.encode([ev.Failed(self._tap.error)])
-        return rest
+        passed = self._tap.end()
+        return passed if had_error or self._tap.error is None else self._with_error(passed)
+
+    def _with_error(self, passed: bytes) -> bytes:
+        """The error in the dialect's own words: the provider's are not trusted to hold no key."""
+        if not self._tap.content_seen:
+            return b""
+        return passed + self._encoder.encode([ev.Failed(self._tap.error)]) if self._tap.error is not None else passed
 
 
 class Translate:

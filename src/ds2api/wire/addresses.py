@@ -94,7 +94,8 @@ def _close_result(task: asyncio.Task[socket.socket]) -> None:
 
 async def _connect(address: Address) -> socket.socket:
     family, where = address
-    connecting = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio switches Nagle's algorithm off; with the default of 0 it does not.
+    connecting = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(connecting.close)
         connecting.setblocking(False)

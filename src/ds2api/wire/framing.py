@@ -9,7 +9,7 @@ A reader takes bytes as they come and gives the body's bytes among them. All hav
 * `complete`: the end was seen; `rest` is then what stood behind it (the next message, or nobody's bytes);
 * `feed_eof()`: the connection ended; raises `FramingError` unless that is how this body ends.
 
-`ChunkedReader` is the hot one: about 0.5 µs a chunk where many stand in one read, against 10 µs in h11, to which the
+`ChunkedReader` is the hot one: about 0.6 µs a chunk where many stand in one read, against 12 µs in h11, to which the
 tests hold it over random cuts. Where they differ it is stricter: chunk lines end in CR LF only, are at most 4 KiB
 long, their extensions follow the grammar (no NUL, no open quote), and the trailer is bounded and follows the rules of
 a head. Trailers are checked and dropped: nobody here could use them, and merging them is how headers are forged.
@@ -26,7 +26,7 @@ from ds2api.wire.headers import Headers, list_members
 
 __all__ = [
     "LAST_CHUNK", "BodyReader", "ChunkedReader", "EofReader", "Framing", "FramingError", "LengthReader",
-    "body_framing", "make_reader", "write_chunk",
+    "body_framing", "length_framing", "make_reader", "write_chunk",
 ]  # fmt: skip
 
 # Go's `maxLineLength`.
@@ -92,8 +92,13 @@ def body_framing(method: str, status: int | None, headers: Headers, http_version
     if codings:
         return _CHUNKED
     if length is not None:
-        return Framing("length", length) if length else _NONE
+        return length_framing(length)
     return _NONE if status is None else _EOF
+
+
+def length_framing(length: int) -> Framing:
+    """The framing of a body whose length is known."""
+    return Framing("length", length) if length else _NONE
 
 
 def _check_codings(values: list[str], http_version: str) -> None:

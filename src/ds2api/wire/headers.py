@@ -7,8 +7,11 @@ is not joined: that is right for lists and wrong for the rest, so it is left to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar, overload
 
 __all__ = ["Headers", "list_members"]
+
+T = TypeVar("T")
 
 
 class Headers(Mapping[str, str]):
@@ -26,6 +29,17 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._first[name]
+
+    # The mapping's own goes through an exception for each name that is not there.
+    @overload
+    def get(self, name: str, default: None = None, /) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str, /) -> str: ...
+    @overload
+    def get(self, name: str, default: T, /) -> str | T: ...
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The first value of `name`, `default` if there is none."""
+        return self._first.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(name for name, _ in self.items_list))

@@ -17,17 +17,20 @@ from dataclasses import dataclass
 import h11
 
 from ds2api.wire.errors import PeerError
-from ds2api.wire.framing import Framing, FramingError, body_framing
+from ds2api.wire.framing import Framing, FramingError, body_framing, length_framing
 from ds2api.wire.headers import Headers, list_members
 from ds2api.wire.settings import Limits
 
-__all__ = ["HeadBuffer", "RequestHead", "ResponseHead", "first_line", "parse_request", "parse_response"]
+__all__ = [
+    "HeadBuffer", "RequestHead", "RequestParser", "ResponseHead", "first_line", "parse_request", "parse_response",
+]  # fmt: skip
 
 # RFC 9110 §5.5 lets a recipient keep the controls beyond CR, LF and NUL if it is sure of them. Nobody is.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BARE_CR = re.compile(rb"\r(?![\n])(?!\Z)")
 _FRAMING_FIELD = re.compile(rb"\r\n(content-length|transfer-encoding):([^\r]*)", re.IGNORECASE)
+_PLAIN_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]{1,18})\r\n", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) (HTTP/[0-9]\.[0-9])")
 _TOKEN_START = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]")
 # uri-host [ ":" port ] without user information (RFC 9110 §7.2, RFC 3986 §3.2.2); an empty host is no http host.
@@ -179,6 +182,50 @@ def parse_request(head: bytes, limits: Limits) -> RequestHead:
     )
 
 
+class RequestParser:
+    """`parse_request` for the heads of one connection, which are mostly the same head again.
+
+    An SDK sends the same head with each request but for the digits of its content-length. Two heads that differ in
+    nothing else parse alike, so the second one takes 5 µs instead of 80 (18 fields; `bench/`, small requests). Only
+    the last head of the connection is remembered, so nothing outlives it and nobody sees another's. The tests hold
+    it to `parse_request` over random sequences.
+    """
+
+    __slots__ = ("_around_length", "_last", "_limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._around_length: tuple[bytes, bytes] | None = None
+        self._last: RequestHead | None = None
+
+    def parse(self, head: bytes) -> RequestHead:
+        """As `parse_request`."""
+        found = _PLAIN_LENGTH.search(head)
+        if found is None:
+            return parse_request(head, self._limits)
+        start, end = found.span(1)
+        around = (head[:start], head[end:])
+        last = self._last
+        if last is None or around != self._around_length:
+            last = parse_request(head, self._limits)
+            if "expect" not in last.headers:
+                self._around_length, self._last = around, last
+            return last
+        digits = found[1].decode()
+        fields = [(name, digits if name == "content-length" else value) for name, value in last.headers.items_list]
+        return RequestHead(
+            last.method,
+            last.target,
+            last.path,
+            last.query,
+            last.http_version,
+            Headers(fields),
+            length_framing(int(digits)),
+            last.keep_alive,
+            expects_continue=False,
+        )
+
+
 def parse_response(head: bytes, method: str, limits: Limits) -> ResponseHead:
     """Check and parse exactly one head of an answer to a `method` request. Raises `PeerError`."""
     if not head.startswith(b"HTTP/1."):
@@ -251,7 +298,10 @@ def _parse(head: bytes, sender: type[h11.CLIENT] | type[h11.SERVER]) -> _Parsed:
         raise PeerError(_without_quotes(str(error)), hint if hint > 0 else 400) from None
     if not isinstance(event, (h11.Request, h11.Response, h11.InformationalResponse)):
         raise PeerError("the head is not complete")
-    headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers])
+    # `raw_items` is one pass in C; iterating over h11's headers calls a method for each field.
+    headers = Headers(
+        [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in event.headers.raw_items()]
+    )
     status = 0 if isinstance(event, h11.Request) else event.status_code
     return _Parsed(headers, status, event.http_version.decode())
 

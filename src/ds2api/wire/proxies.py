@@ -34,7 +34,7 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Exception:
+class _Bypass:
     """One entry of NO_PROXY."""
 
     domain: str = ""
@@ -56,7 +56,7 @@ class Proxies:
     http: Proxy | None = None
     https: Proxy | None = None
     bypass_all: bool = False
-    bypass: tuple[_Exception, ...] = ()
+    bypass: tuple[_Bypass, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Proxies:
@@ -82,7 +82,7 @@ class Proxies:
             http=chosen["http"],
             https=chosen["https"],
             bypass_all="*" in entries,
-            bypass=tuple(_read_exception(variable, entry) for entry in entries if entry != "*"),
+            bypass=tuple(_read_bypass(variable, entry) for entry in entries if entry != "*"),
         )
 
     def choose(self, scheme: str, host: str, port: int) -> Proxy | None:
@@ -114,9 +114,9 @@ def _read_proxy(variable: str, text: str) -> Proxy:
     return Proxy(host, port, authorization)
 
 
-def _read_exception(variable: str, entry: str) -> _Exception:
+def _read_bypass(variable: str, entry: str) -> _Bypass:
     try:
-        return _Exception(network=ipaddress.ip_network(entry.strip("[]"), strict=False))
+        return _Bypass(network=ipaddress.ip_network(entry.strip("[]"), strict=False))
     except ValueError:
         pass  # a name, or something with a port
     host, colon, port_text = entry.rpartition(":")
@@ -129,8 +129,8 @@ def _read_exception(variable: str, entry: str) -> _Exception:
         host = entry
     address = _address(host.strip("[]"))
     if address is not None:
-        return _Exception(network=ipaddress.ip_network(address), port=port)
-    return _Exception(domain=host.lower().removeprefix("*").strip("."), port=port)
+        return _Bypass(network=ipaddress.ip_network(address), port=port)
+    return _Bypass(domain=host.lower().removeprefix("*").strip("."), port=port)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -64,7 +64,6 @@ class Server:
         self.wheel: TimerWheel
         self.draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._listeners: list[Listener] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._handshaking: set[asyncio.Task[None]] = set()
@@ -86,8 +85,10 @@ class Server:
             raise LocalError("listen() after drain()")
         context = server_context(tls) if tls is not None else None
         listener = bind(address, self.limits.backlog_count)
-        self._listeners.append(listener)
-        self._accepting.append(self._loop.create_task(self._accept(listener, context)))
+        accepting = self._loop.create_task(self._accept(listener, context))
+        # The socket outlives the wait on it: closed before, its descriptor's number could be somebody else's already.
+        accepting.add_done_callback(lambda _: listener.close())
+        self._accepting.append(accepting)
         return listener.address
 
     async def drain(self, grace_s: float) -> int:
@@ -111,10 +112,11 @@ class Server:
             cut_count = self._exchanges
             for connection in list(self._connections):
                 connection.cut_off()
+        await asyncio.sleep(0)  # what was accepted just now begins: cancelled before, nobody would close its socket
         for task in self._handshaking:
             task.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while ending := {*self._tasks, *(task for task in self._accepting if not task.done())}:
+            await asyncio.wait(ending)
         while self._connections:  # an aborted transport says so in a later turn of the loop
             self._empty.clear()
             await self._empty.wait()
@@ -126,10 +128,6 @@ class Server:
         """Accept no further connection; what is open goes on. Twice is fine."""
         for task in self._accepting:
             task.cancel()
-        self._accepting.clear()
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
 
     def statistics(self) -> ServerStatistics:
         """What is going on now."""
@@ -171,12 +169,14 @@ class Server:
             peer = str(address[0]) if isinstance(address, tuple) else "unix:"
             task = loop.create_task(self._serve(accepted, peer, context))
             self._tasks.add(task)
+            self._handshaking.add(task)
             task.add_done_callback(self._task_done)
+            await asyncio.sleep(0)  # with a full queue accepting would never wait, and nobody else would run
 
     async def _wait_for_room(self) -> None:
         """With a new connection in hand and as many open as may be: close the one that idles longest, or the first
         one that comes to idle."""
-        while len(self._tasks) >= self.limits.connections_count:
+        while len(self._connections) + len(self._handshaking) >= self.limits.connections_count:
             self._room.clear()
             self._is_full = True
             self._close_longest_idle()
@@ -193,7 +193,6 @@ class Server:
         connection = ServerConnection(self, "http" if context is None else "https", peer)
         task = asyncio.current_task()
         assert task is not None
-        self._handshaking.add(task)
         try:
             # With TLS, uvloop gives its own protocol back instead of ours.
             await loop.connect_accepted_socket(
@@ -212,6 +211,7 @@ class Server:
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._handshaking.discard(task)
         self._room.set()
         self._empty.set()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -227,6 +227,7 @@ class Server:
     def connection_closed(self, connection: ServerConnection) -> None:
         self._connections.discard(connection)
         self._idle.pop(connection, None)
+        self._room.set()
         self._empty.set()
 
     def connection_idle(self, connection: ServerConnection, *, idle: bool) -> None:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, cast
 
 from ds2api.wire.errors import LocalError, PeerError
 from ds2api.wire.head_write import CONTINUE, date_line, field_lines, status_line
-from ds2api.wire.heads import HeadBuffer, RequestHead, first_line, parse_request
+from ds2api.wire.heads import HeadBuffer, RequestHead, RequestParser, first_line
 from ds2api.wire.incoming import Incoming
 from ds2api.wire.request_body import RequestBody, too_large
 from ds2api.wire.timers import Deadline
@@ -68,6 +68,7 @@ class ServerConnection(asyncio.Protocol):
         self.now = self._loop.time
         self._transport: asyncio.Transport
         self._input = HeadBuffer(server.limits, for_requests=True)
+        self._parser = RequestParser(server.limits)
         self._head_waiter: asyncio.Future[RequestHead | None] | None = None
         self._room_waiter: asyncio.Future[None] | None = None
         self._body: RequestBody | None = None  # the one that is being read
@@ -108,7 +109,7 @@ class ServerConnection(asyncio.Protocol):
                     self._input.feed(body.rest)
                 return
             self._input.feed(data)
-            if len(self._input) > self.limits.read_ahead_bytes:
+            if self._holds_enough():
                 self._pause_reading()
         elif state in (State.IDLE, State.HEAD):
             self._input.feed(data)
@@ -138,6 +139,7 @@ class ServerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self._stop_write_deadline()
         self._waiting_bytes = self._transport.get_write_buffer_size()
         self._write_deadline = self._server.wheel.after(self.timeouts.write_idle_s, self._check_write_progress)
         if self._incoming is not None:
@@ -164,7 +166,8 @@ class ServerConnection(asyncio.Protocol):
                 if not self._goes_on():
                     break
                 self._enter(State.IDLE)
-                self._resume_reading()
+                if not self._holds_enough():
+                    self._resume_reading()
         except PeerError as error:
             self._refuse(error)
         except asyncio.CancelledError:
@@ -234,7 +237,7 @@ class ServerConnection(asyncio.Protocol):
                 self._keep_alive = False  # the answer is sent; there is nobody to tell
 
     def _goes_on(self) -> bool:
-        return self._keep_alive and self.state is State.EXCHANGE
+        return self._keep_alive and not self._gone and self.state is State.EXCHANGE
 
     # --- what Incoming calls ---
 
@@ -333,7 +336,7 @@ class ServerConnection(asyncio.Protocol):
                 return
             # The head's bytes are gone from the buffer: a refusal still needs its path.
             self._first_line = first_line(raw)
-            head = parse_request(raw, self.limits)
+            head = self._parser.parse(raw)
         except PeerError as error:
             waiter.set_exception(error)
             return
@@ -417,13 +420,13 @@ class ServerConnection(asyncio.Protocol):
             or len(self._input) > 0
         )
         self._input.take_rest()
-        if may_be_sending and not self._gone and self._transport.can_write_eof():
-            self._enter(State.CLOSING)
-            self._transport.write_eof()
-            self._resume_reading()
-            return
         self._enter(State.CLOSING)
-        self._transport.close()
+        if not may_be_sending or self._gone:
+            self._transport.close()
+            return
+        if self._transport.can_write_eof():  # TLS cannot; there the answer's own length has to do
+            self._transport.write_eof()
+        self._resume_reading()
 
     def _check_write_progress(self) -> None:
         self._write_deadline = None
@@ -440,6 +443,10 @@ class ServerConnection(asyncio.Protocol):
             self._enter(State.CLOSING)
         else:
             self._transport.abort()
+
+    def _holds_enough(self) -> bool:
+        # A whole head must fit, or with reading paused it would never become one.
+        return len(self._input) > max(self.limits.read_ahead_bytes, self.limits.head_bytes)
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and not self._transport.is_closing():

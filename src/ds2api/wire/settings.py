@@ -30,7 +30,7 @@ class Limits:
     # with several images in base64; twice what a request may be.
     answer_bytes: int = 67_108_864
     # Connections from clients at one time; beyond it idle ones are closed, then accepting waits (the kernel keeps the
-    # rest in its queue). An idle connection costs about 6 KiB here. nginx 512 a worker, Caddy and Envoy none.
+    # rest in its queue). An idle connection costs about 5 KiB here. nginx 512 a worker, Caddy and Envoy none.
     connections_count: int = 16_384
     # Connections waiting in the kernel to be accepted. nginx 511 on Linux, Go the kernel's own limit, which caps this.
     backlog_count: int = 1_024

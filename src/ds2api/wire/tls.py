@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections import OrderedDict
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ds2api.wire.settings import TlsClient, TlsServer
@@ -56,9 +57,15 @@ class ClientContext(ssl.SSLContext):
         return sessions
 
 
-@lru_cache(maxsize=64)
 def client_context(settings: TlsClient) -> ClientContext:
-    """The context for `settings`. Reads files: raises `OSError` naming the file, `ssl.SSLError` for what is in it."""
+    """The context for `settings`, made anew when one of its files has changed. Raises `OSError` for a file that
+    cannot be read, `ssl.SSLError` (which is one) for what is in it."""
+    files = (settings.ca_file, settings.certificate_file, settings.key_file)
+    return _client_context(settings, tuple(Path(file).stat().st_mtime_ns for file in files if file is not None))
+
+
+@lru_cache(maxsize=64)
+def _client_context(settings: TlsClient, changed_at: tuple[int, ...]) -> ClientContext:
     context: Any = ClientContext(ssl.PROTOCOL_TLS_CLIENT)  # verification and the check of the name are on by default
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)

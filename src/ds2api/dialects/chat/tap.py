@@ -57,7 +57,7 @@ class ChatTap(RelayTap):
             return False
         if chunk.get("error") or name == b"error" or chunk.get("object") == "error":
             self.error = read_chunk_error(chunk)
-            return False
+            return True
         choices = chunk.get("choices")
         usage = chunk.get("usage")
         groq = chunk.get("x_groq")

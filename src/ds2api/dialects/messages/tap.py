@@ -1,7 +1,7 @@
 """Watches a relayed stream of Anthropic's: content, end, error and usage; every byte passes as it came.
 
 A start event and pings are no content: Anthropic sends them before it says that it is overloaded, all under 200
-(R032). Anthropic's streams always hold usage, so nothing is ever taken out.
+(R032). An error event is taken out: the lane writes it anew, without whatever a provider may have put into its text.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class MessagesTap(RelayTap):
         kind = event.get("type") if isinstance(event, dict) else None
         if name == b"error" or kind == "error":
             self.error = read_stream_error(event)
-            return False
+            return True
         match kind:
             case "content_block_delta":
                 self.content_seen = True
