@@ -27,7 +27,9 @@ SCALE = {"request": ("ms", 1e3), "stream": ("ms", 1e3), "event": ("µs", 1e6)}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="dev.py bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5, help="how often each case is measured (default 5)")
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--only", metavar="TEXT", help="only the cases with TEXT in their name")
@@ -80,8 +82,8 @@ def report(
 ) -> int:
     missed = []
     floor_hash = hashlib.sha256((Path(__file__).parent / "floor.py").read_bytes()).hexdigest()[:16]
-    print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, one for the relay; ", end="")
-    print(f"{rounds} interleaved rounds, medians; floor.py {floor_hash}\n")
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    print(f"{python}, {os.cpu_count()} cores (one for the relay), {rounds} rounds, medians; floor {floor_hash}\n")
     print("| work | unit | floor | nginx | ours | ours ÷ floor | ours a second | added p50 | added p99 |")
     print("|---|---|---|---|---|---|---|---|---|")
     for case in wanted:
@@ -92,7 +94,8 @@ def report(
 
         ratio = cpu("ours") / cpu("floor")
         nginx = f"{cpu('nginx') * scale:.3f} {word}" if has_nginx else "absent"
-        rate = median(one["answers" if case.unit != "event" else "events"] / one["seconds"] for one in figures[case.name, "ours"])
+        counted = "events" if case.unit == "event" else "answers"
+        rate = median(one[counted] / one["seconds"] for one in figures[case.name, "ours"])
         latency = "delay_us" if case.unit == "event" else "first_us"
         added = [
             median(one[latency][place] for one in figures[case.name, "ours"])
@@ -100,8 +103,9 @@ def report(
             for place in (0, 1)
         ]
         print(
-            f"| {case.name} | {case.unit} | {cpu('floor') * scale:.3f} {word} | {nginx} | {cpu('ours') * scale:.3f} {word} "
-            f"| **{ratio:.2f}** | {rate:,.0f} | {added[0] / 1e3:.2f} ms | {added[1] / 1e3:.2f} ms |"
+            f"| {case.name} | {case.unit} | {cpu('floor') * scale:.3f} {word} | {nginx} "
+            f"| {cpu('ours') * scale:.3f} {word} | **{ratio:.2f}** | {rate:,.0f} "
+            f"| {added[0] / 1e3:.2f} ms | {added[1] / 1e3:.2f} ms |"
         )
         if case.goal_ratio is not None and ratio > case.goal_ratio:
             missed.append(f"{case.name}: {ratio:.2f} × floor, the goal is {case.goal_ratio}")
@@ -134,7 +138,7 @@ def profile(case: Case | None, wanted: list[Case]) -> int:
             relay = processes.ours(["-m", "cProfile", "-o", file])
             measure(processes, relay, case, share=0.1)
             measure(processes, relay, case)
-        pstats.Stats(file).sort_stats("cumtime").print_stats(110)
+        pstats.Stats(file).sort_stats("tottime").print_stats(40)
     return 0
 
 

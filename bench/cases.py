@@ -45,7 +45,15 @@ def cases(*, quick: bool) -> list[Case]:
         is_relay = client == upstream
         listed += [
             Case(f"small JSON {way}", client, f"{upstream}-small", 20, small, goal_ms=0.2),
-            Case(f"stream, fast {way}", client, f"{upstream}-fast", 20, fast, "stream", goal_ratio=1.4 if is_relay else 3.0),
+            Case(
+                f"stream, fast {way}",
+                client,
+                f"{upstream}-fast",
+                20,
+                fast,
+                "stream",
+                goal_ratio=1.4 if is_relay else 3.0,
+            ),
             Case(f"stream, paced {way}", client, f"{upstream}-paced", streams, streams, "event"),
         ]
     listed += [

@@ -47,7 +47,7 @@ class Client(asyncio.Protocol):
             self.waiting += data
         else:
             self.waiting = data
-            asyncio.ensure_future(self.connect())
+            self.connecting = asyncio.ensure_future(self.connect())
 
     async def connect(self):
         _, upstream = await asyncio.get_running_loop().create_connection(Upstream, "127.0.0.1", int(sys.argv[2]))

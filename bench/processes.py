@@ -139,17 +139,31 @@ accounts = [{accounts}]
 key_env = "BENCH_CALLER"
 """
         )
-        command = [sys.executable, *(wrapper or []), "-m", "ds2api", "serve", "--config", str(file), "--port", str(port)]
+        command = [
+            sys.executable,
+            *(wrapper or []),
+            "-m",
+            "ds2api",
+            "serve",
+            "--config",
+            str(file),
+            "--port",
+            str(port),
+        ]
         environment = {"BENCH_KEY": "sk-bench-0123456789abcdef", "BENCH_CALLER": CALLER_KEY}
         return Relay("ours", port, self._start(command, port, self.relay_core, environment))
 
-    def load(self, port: int, client: str, model: str, connections: int, requests: int, pad: int, fields: int) -> dict[str, Any]:
+    def load(
+        self, port: int, client: str, model: str, connections: int, requests: int, pad: int, fields: int
+    ) -> dict[str, Any]:
         """Run the load generator; raises `RuntimeError` if any answer was not right."""
         command = [str(BUILD / "load"), str(port), client, model]
         command += [str(number) for number in (connections, requests, pad, fields)] + [CALLER_KEY]
         done = subprocess.run(command, capture_output=True, check=False, preexec_fn=lambda: pin(self.other_cores))
         if done.returncode != 0:
-            raise RuntimeError(f"{client} {model}: answers were not right: {done.stdout.decode()} {done.stderr.decode()}")
+            raise RuntimeError(
+                f"{client} {model}: answers were not right: {done.stdout.decode()} {done.stderr.decode()}"
+            )
         result: dict[str, Any] = json.loads(done.stdout)
         return result
 
@@ -181,7 +195,9 @@ def build() -> None:
         if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
             continue
         if compiler is None:
-            raise SystemExit("The bench needs a C compiler: install one (Debian and Ubuntu: `apt install gcc libc6-dev`).")
+            raise SystemExit(
+                "The bench needs a C compiler: install one (Debian and Ubuntu: `apt install gcc libc6-dev`)."
+            )
         BUILD.mkdir(exist_ok=True)
         subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", str(target), str(source)], check=True)
 

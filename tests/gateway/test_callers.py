@@ -66,7 +66,7 @@ def test_new_keys_are_long_random_and_different() -> None:
 def test_a_secret_does_not_slip_out() -> None:
     value = "sk-proj-0123456789abcdefghijklmnop-wxyz"
     secret = Secret(value)
-    shown = [str(secret), repr(secret), f"{secret}", f"{secret!r}", "%s" % secret, repr([secret]), repr({"a": secret})]
+    shown = [str(secret), repr(secret), f"{secret}", f"{secret!r}", str([secret]), repr([secret]), repr({"a": secret})]
     assert set(shown) <= {"Secret(sk-…wxyz)", "[Secret(sk-…wxyz)]", "{'a': Secret(sk-…wxyz)}"}
     assert secret.reveal() == value
     assert value not in secret.tag
