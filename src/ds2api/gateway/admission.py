@@ -15,16 +15,14 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """The pool's async door. `clock` is the pool's clock (the loop's time unless a test says otherwise)."""
+    """The pool's async door, made in a running loop. `now` is the pool's clock: the loop's time unless a test says
+    otherwise."""
 
     def __init__(self, pool: Pool, clock: Callable[[], float] | None = None) -> None:
         self.pool = pool
-        self._clock = clock
+        self.now: Callable[[], float] = clock or asyncio.get_running_loop().time
         self._waiting: dict[Ticket, asyncio.Future[Lease | Refused]] = {}
         self._timer: asyncio.TimerHandle | None = None
-
-    def now(self) -> float:
-        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
 
     async def acquire(self, ask: Ask) -> Lease | Refused:
         """Wait for an account, at most until `ask.deadline`.
