@@ -43,8 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None:
         parser.print_help()
         return 2
+    from ds2api.config import ConfigError
+
     try:
         return command(options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `ds2api models | head`
@@ -137,13 +142,8 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from ds2api.config import ConfigError
-
     try:
         return _run_loop(_serve_until_stopped(options))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 1
     except OSError as error:
         print(f"ds2api: cannot listen: {error.strerror or error}", file=sys.stderr)
         if error.errno in (48, 98):
@@ -193,14 +193,9 @@ async def _serve_until_stopped(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from ds2api.config import ConfigError
     from ds2api.startup import load_file_or_environment, summary
 
-    try:
-        config = load_file_or_environment(options.config, os.environ)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 1
+    config = load_file_or_environment(options.config, os.environ)
     if config is None:
         print(
             f"There is no ./{_DEFAULT_FILE} and no provider key in the environment; name a file with --config FILE.",
@@ -240,14 +235,9 @@ def _new_key(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from ds2api.config import ConfigError
     from ds2api.startup import load_file_or_environment, model_lines
 
-    try:
-        config = load_file_or_environment(options.config, os.environ)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 1
+    config = load_file_or_environment(options.config, os.environ)
     if config is None:
         print("demo\ndemo-mini\ndemo-over-chat\ndemo-over-messages")
         print("(the built-in demo: nothing is configured)", file=sys.stderr)

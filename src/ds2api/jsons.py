@@ -34,8 +34,8 @@ except ImportError:  # no native part for this Python: the same answers from the
     pass
 
 __all__ = [
-    "MAX_DEPTH", "JsonError", "Twice", "dump", "first_duplicate", "parse", "parse_event", "parse_event_object",
-    "parse_object",
+    "MAX_DEPTH", "JsonError", "Twice", "dump", "first_duplicate", "kind_of", "parse", "parse_event",
+    "parse_event_object", "parse_object",
 ]  # fmt: skip
 
 # Deeper than any schema seen in the recordings (31), far below where parsers run out of stack (orjson 1,024,
@@ -109,7 +109,7 @@ def parse_object(data: bytes | bytearray | memoryview | str) -> dict[str, Any]:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise JsonError(f"expected a JSON object, found {_kind(value)}")
+        raise JsonError(f"expected a JSON object, found {kind_of(value)}")
     return value
 
 
@@ -283,7 +283,8 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What `value` is, in words of JSON, with its article: "a string", "null"."""
     match value:
         case None:
             return "null"
@@ -295,4 +296,6 @@ def _kind(value: Any) -> str:
             return "a string"
         case list():
             return "an array"
+        case dict():
+            return "an object"
     return type(value).__name__

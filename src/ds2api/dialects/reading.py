@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ds2api.jsons import kind_of
 from ds2api.universal.errors import Problem
 
 __all__ = [
@@ -20,24 +21,6 @@ __all__ = [
 ]  # fmt: skip
 
 _SHOWN_CHARACTERS = 60  # of what came: enough to recognise it, too short to repeat a prompt
-
-
-def kind_of(value: Any) -> str:
-    """What `value` is, in words of JSON, with its article: "a string", "null"."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case dict():
-            return "an object"
-    return type(value).__name__
 
 
 def shown(value: Any) -> str:

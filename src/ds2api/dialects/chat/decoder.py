@@ -9,7 +9,7 @@ What it promises beyond `contract.Decoder`: parts of one kind of a choice are on
 beside each other until the choice ends; `Finished` waits for the end of the stream, since servers were recorded
 that say "length" and go on (OpenRouter), and the word is judged by all that came (R007).
 
-Hot path: most servers' events are one text in a fixed frame, learned from the first of them (`delta_frame`): 0.6 µs
+Hot path: most servers' events are one text in a fixed frame, learned from the first of them (`framed_reader`): 0.6 µs
 an event. Where they are not (OpenAI pads each event to another length) `_event` with `_is_text`, `_is_thought` and
 `_is_piece` looks each key up once, copies nothing and makes one object: three times what parsing the JSON costs.
 """
@@ -33,7 +33,7 @@ from ds2api.dialects.chat.errors import read_chunk_error
 from ds2api.dialects.chat.finish import failure_of, read_finish
 from ds2api.dialects.chat.media_in import AUDIO_TYPE, audio_fields, images_of
 from ds2api.dialects.chat.reasoning import TEXT_FIELDS, detail_key, google_proof, sealed_in
-from ds2api.dialects.delta_frame import DeltaFrame, EventSplitter
+from ds2api.dialects.framed_reader import FramedReader
 from ds2api.dialects.openai_usage import read_usage
 from ds2api.universal import events as ev
 from ds2api.universal.errors import Error, Fault, Kind
@@ -54,13 +54,6 @@ _SILENT_FIELDS = CHOICE_FIELDS | {"content_filter_results", "content_filter_offs
 _THOUGHT = frozenset({"role", "content", "reasoning_content", "reasoning"})
 _PIECE = frozenset({"role", "content", "tool_calls"})
 _CALL = frozenset({"index", "id", "type", "function"})
-
-
-_DELTAS = (ev.TextDelta, ev.ReasoningDelta, ev.ArgumentsDelta)
-
-# How many events may teach a frame. An answer needs one or two for each of its parts; a server whose events all
-# differ uses them up at its beginning, and costs no more than without.
-_LESSONS = 64
 
 
 @dataclass(slots=True)
@@ -133,17 +126,12 @@ class ChatDecoder:
     """See `contract.Decoder`. One for each stream."""
 
     __slots__ = (
-        "_choices", "_done", "_frame", "_frame_part", "_known", "_lessons", "_make", "_parser", "_parts", "_pending",
-        "_said", "_splitter", "_started", "_usage",
+        "_choices", "_done", "_framed", "_known", "_parser", "_parts", "_pending", "_said", "_started", "_usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = SseParser()
-        self._splitter: EventSplitter | None = EventSplitter()
-        self._frame: DeltaFrame | None = None
-        self._frame_part = -1
-        self._make: type[ev.TextDelta | ev.ReasoningDelta | ev.ArgumentsDelta] = ev.TextDelta
-        self._lessons = _LESSONS
+        self._framed = FramedReader(self._read)
         self._choices: dict[int, _Choice] = {}
         self._parts = 0
         self._started: ev.Started | None = None
@@ -158,30 +146,7 @@ class ChatDecoder:
         out: list[ev.Event] = []
         if self._done:
             return out
-        splitter = self._splitter
-        if splitter is None:
-            self._read(data, out)
-            return out
-        events = splitter.split(data)
-        if events is None:
-            self._splitter = None
-            self._read(splitter.rest, out)
-            return out
-        at, count = 0, len(events)
-        while at < count:
-            if self._frame is not None:
-                at = self._frame.take(events, at, self._make, self._frame_part, out)
-                if at == count:
-                    break
-            if self._lessons <= 0:  # no two events are alike (OpenAI's padding): the parser takes all at once
-                self._splitter, self._frame = None, None
-                self._read(b"\n\n".join((*events[at:], splitter.rest)), out)
-                break
-            before = len(out)
-            if self._read(events[at] + b"\n\n", out):
-                break
-            self._learn(events[at], out[before:])
-            at += 1
+        self._framed.feed(data, out)
         return out
 
     def end(self) -> list[ev.Event]:
@@ -189,10 +154,8 @@ class ChatDecoder:
         out: list[ev.Event] = []
         if self._done:
             return out
-        if self._splitter is not None:
-            rest, self._splitter = self._splitter.rest, None
-            if self._read(rest, out):
-                return out
+        if self._framed.finish(out):
+            return out
         for one in self._parser.end():
             if self._event(one, out):
                 return out
@@ -212,17 +175,6 @@ class ChatDecoder:
             out += self._broken(f"The provider sent an event that is too large: {error}.")
             return True
         return any(self._event(one, out) for one in events)
-
-    def _learn(self, event: bytes, made: list[ev.Event]) -> None:
-        """Remember the frame of an event that was one delta; forget it once anything else may have moved the parts."""
-        if len(made) == 1 and isinstance(made[0], _DELTAS) and made[0].choice == 0:
-            self._lessons -= 1
-            delta = made[0]
-            frame = DeltaFrame.learn(event, delta.text)
-            if frame is not None or delta.part != self._frame_part:
-                self._frame, self._make, self._frame_part = frame, type(delta), delta.part
-        elif not all(isinstance(one, ev.Alive) for one in made):
-            self._frame = None
 
     def _broken(self, message: str) -> list[ev.Event]:
         self._done = True
