@@ -91,7 +91,7 @@ class ChatEncoder:
     def encode(self, events: Sequence[ev.Event]) -> bytes:
         """See `contract.Encoder`."""
         out: list[bytes] = []
-        parts, dump = self._parts, jsons.dump
+        parts, dump = self._parts, jsons.dump_text
         for event in events:
             if self._over:
                 break
@@ -115,7 +115,7 @@ class ChatEncoder:
 
     def _delta(self, part: _Part, text: str, out: list[bytes]) -> None:
         """A delta with something beside its text."""
-        written = jsons.dump(text)
+        written = jsons.dump_text(text)
         if part.middle:
             part.has_text = True
             out += (part.head, written, part.middle, written, part.tail)

@@ -93,7 +93,7 @@ class MessagesEncoder:
                         self._begin(out)
                     if self._delta:
                         self._text_characters += len(text)
-                        out += (self._delta, jsons.dump(text), _CLOSE)
+                        out += (self._delta, jsons.dump_text(text), _CLOSE)
             else:
                 self._other(event, out)
         return b"".join(out)
@@ -231,7 +231,7 @@ class MessagesEncoder:
             self._is_held = text[0] != "{"  # no object: it must be wrapped, so it is written as one piece
         pieces.append(text)
         if not self._is_held:
-            out += (self._delta, jsons.dump(text), _CLOSE)
+            out += (self._delta, jsons.dump_text(text), _CLOSE)
 
     def _part_finished(self, out: list[bytes]) -> None:
         if self._kind == "call" and self._arguments is not None:
