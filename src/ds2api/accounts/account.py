@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 
 from ds2api.accounts.policy import Policy
 from ds2api.accounts.verdicts import Action, Scope, Verdict
@@ -94,12 +95,14 @@ class Account:
     last_used: float = float("-inf")
     rests: dict[str, Rest] = field(default_factory=dict)  # by model
     _in_a_row: dict[str, int] = field(default_factory=dict)  # model → refusals since the last success
+    spot: int = 0  # where it stands among all accounts, for affinity: a hash of its id
     _proofs: int = 0
     _requests: Bucket | None = None
     _tokens: Bucket | None = None
 
     def __post_init__(self) -> None:
         self.group = self.group or self.id
+        self.spot = int.from_bytes(blake2b(self.id.encode(), digest_size=8).digest(), "big")
         self._requests = Bucket(self.limits.rpm) if self.limits.rpm else None
         self._tokens = Bucket(self.limits.tpm) if self.limits.tpm else None
 

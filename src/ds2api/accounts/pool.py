@@ -24,6 +24,8 @@ from ds2api.accounts.policy import Policy
 from ds2api.accounts.verdicts import Action, Scope, Verdict
 from ds2api.universal.errors import Kind
 
+_64_BITS = (1 << 64) - 1
+
 __all__ = ["AccountStatus", "Ask", "Candidate", "Grant", "Lease", "Pool", "Refused", "Ticket"]
 
 
@@ -241,7 +243,7 @@ class Pool:
             everyone = self._by_provider[target.provider]
             bound = self._policy.affinity_load * (sum(a.load for a in everyone) + 1) / len(everyone) + 1
             light = [account for account in free if account.load < bound] or free
-            seed = f"{ask.caller}\0{ask.affinity}\0"
+            seed = _digest(f"{ask.caller}\0{ask.affinity}")
             return max(light, key=lambda account: _rendezvous(seed, account))
         return min(free, key=lambda account: (account.load, account.last_used, account.id))
 
@@ -308,9 +310,16 @@ class Pool:
         return account.health is Health.READY and any(rest.until > now for rest in account.rests.values())
 
 
-def _rendezvous(seed: str, account: Account) -> float:
-    digest = blake2b((seed + account.id).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") * account.weight
+def _rendezvous(seed: int, account: Account) -> float:
+    """How strongly `account` wants the conversation of `seed`. One hash a conversation and one an account, mixed
+    (the finalizer of splitmix64, Steele 2014), instead of one for each pair."""
+    mixed = ((seed ^ account.spot) * 0xBF58476D1CE4E5B9) & _64_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
+    return (mixed ^ (mixed >> 31)) * account.weight
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def _why(account: Account) -> str:

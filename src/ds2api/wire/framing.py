@@ -42,6 +42,7 @@ _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])
 _EXTENSION = rb";[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
 # 15 digits are a petabyte times a thousand, and still far from where other parsers overflow. Leading zeros count, so
 # that no line of zeros is read for long.
+_NEXT_SIZE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _FULL_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:" + _EXTENSION + rb")*)")
 _PADDED_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:" + _EXTENSION + rb")*)[ \t]*")
@@ -247,14 +248,17 @@ class ChunkedReader:
 
     def _size(self, data: bytes, at: int) -> int:
         # --- hot: all the whole chunks of one read are taken in this loop ---
-        match_size, append, end = _SIZE_LINE.match, self._pieces.append, len(data)
-        while found := match_size(data, at):
+        match_next, append, end = _NEXT_SIZE.match, self._pieces.append, len(data)
+        found = _SIZE_LINE.match(data, at)
+        while found:
             size = int(found[1], 16)
             start = found.end()
             stop = start + size
             if stop + 2 > end or not size:
                 return self._begin(data, start, size)
-            if data[stop : stop + 2] != b"\r\n":
+            # The line end behind a chunk and the next size line, in one look.
+            found = match_next(data, stop)
+            if found is None and data[stop : stop + 2] != b"\r\n":
                 raise FramingError("a chunk is longer than its size line says")
             append(data[start:stop])
             at = stop + 2

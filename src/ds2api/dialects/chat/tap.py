@@ -41,6 +41,7 @@ class ChatTap(RelayTap):
     def __init__(self, *, strip_usage: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         super().__init__(limit_bytes)
         self._strip_usage = strip_usage
+        self._has_no_usage = False  # the provider puts a null on every chunk, which the client did not ask for
         self._finished: dict[int, bool] = {}  # choices of which something telling was read → they are finished
         self._lessons = _LESSONS
 
