@@ -97,16 +97,19 @@ class Attempt:
         outgoing = self._outgoing()
         self._answer.losses = list(outgoing.losses)
         answer = await self._send(outgoing.path, outgoing.headers, outgoing.body)
+        restorer = Restorer(outgoing.restore) if outgoing.restore else None
+        media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_stream = media_type in _STREAM_TYPES
+        if answer.status < 300 and is_stream and self._request.peek.stream:
+            try:
+                return await self._stream(answer, restorer)
+            except BaseException:
+                answer.close()
+                raise
         try:
             if answer.status >= 300:
                 raise await self._failure_of(answer)
-            restorer = Restorer(outgoing.restore) if outgoing.restore else None
-            media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if media_type not in _STREAM_TYPES:
-                return await self._whole(answer, restorer)
-            if self._request.peek.stream:
-                return await self._stream(answer, restorer)
-            return await self._gather(answer, restorer)
+            return await (self._gather(answer, restorer) if is_stream else self._whole(answer, restorer))
         finally:
             answer.close()
 
@@ -195,7 +198,7 @@ class Attempt:
         return AttemptFailed(error, announced)
 
     async def _stream(self, answer: Answer, restorer: Restorer | None) -> Usage | None:
-        """A stream for a stream: relay or translate."""
+        """A stream for a stream: relay or translate. The pump owns `answer` and ends it."""
         house, client = self._house, self._answer
         assert client.stream is not None
         encoder = self._request.dialect.encoder(self._asker())

@@ -32,8 +32,8 @@ __all__ = ["Pump"]
 _SLICE_BYTES = 64 * 1024
 # Events without content before the first content: a start event and pings. Azure's filter results are 1 KB.
 _HELD_MOST_BYTES = 4 * 1024 * 1024
-# After the terminal event the end of the body is still to come, usually in the same read; waiting a moment for
-# it keeps the connection for the next request.
+# Behind the terminal event the end of the body is still to come, usually in the same read. Nobody waits for it; but
+# given this time it keeps the connection for another request.
 _TRAILING_S = 0.5
 
 
@@ -54,7 +54,6 @@ class Pump:
         self.failure: Error | None = None  # the provider's connection failed, or our deadline did
         self.opened: asyncio.Future[None] = loop.create_future()
         self.done: asyncio.Future[None] = loop.create_future()
-        self.first_byte_at: float | None = None
         self._loop = loop
         self._answer = answer
         self._incoming = incoming
@@ -67,6 +66,7 @@ class Pump:
         self._end: tuple[PeerError | None] | None = None
         self._idle = wheel.after(event_idle_s, self._idle_too_long)
         self._client_full = False
+        self._is_closed = False
 
     def start(self) -> None:
         self._incoming.on_flow(self._pause, self._resume)
@@ -83,11 +83,18 @@ class Pump:
             self._client.finish()
 
     def close(self) -> None:
-        """Stop: no callback comes after this. The provider's connection is kept only if its answer was read to
-        the end. Harmless twice."""
+        """Stop: nothing reaches the lane or the client after this. The provider's connection is kept only if its
+        answer was read to the end; behind a terminal event it has a moment for that. Harmless twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._idle.cancel()
         self._slices.clear()
-        self._answer.close()
+        if self.lane.ended and self._end is None:
+            self._idle = self._wheel.after(_TRAILING_S, self._answer.close)
+            self._answer.resume()
+        else:
+            self._answer.close()
 
     @property
     def error(self) -> Error | None:
@@ -95,6 +102,8 @@ class Pump:
         return self.lane.error or self.failure
 
     def _on_data(self, data: bytes) -> None:
+        if self._is_closed or self.lane.ended:  # nothing behind the terminal event means anything
+            return
         self._idle.touch()
         if self._slices or len(data) > _SLICE_BYTES:
             self._put_off(data)
@@ -108,8 +117,6 @@ class Pump:
             if made:
                 self._client.write(made)
         else:
-            if self.first_byte_at is None:
-                self.first_byte_at = self._loop.time()
             self._held += made
             if len(self._held) > _HELD_MOST_BYTES:
                 self.failure = Error(
@@ -118,20 +125,15 @@ class Pump:
             if (lane.content_seen or lane.ended or self.error is not None) and not self.opened.done():
                 self.opened.set_result(None)
         if lane.ended or self.error is not None:
-            self._last_event()
-
-    def _last_event(self) -> None:
-        """The terminal event is through: the client need not wait for the provider's connection to say so."""
-        if self.done.done():
-            return
-        if self._committed:
-            self._client.finish()
-        self._idle.cancel()
-        self._idle = self._wheel.after(_TRAILING_S, self._finish)
+            self._finish()  # the client need not wait for the provider's connection to say so
 
     def _on_end(self, error: PeerError | None) -> None:
+        self._end = (error,)
+        if self._is_closed:
+            self._idle.cancel()
+            self._answer.close()
+            return
         if self._slices:
-            self._end = (error,)
             return
         if not self.lane.ended and self.error is None:
             made = self.lane.end()

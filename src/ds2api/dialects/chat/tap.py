@@ -1,6 +1,8 @@
 """Watches a relayed chat stream: content, end, error and usage; the bytes pass as they came.
 
-One thing it may take out (R094): the usage chunk, with empty `choices`, that only the gateway asked for.
+Where only the gateway asked for usage (R094) two things are taken out: the usage chunk, with empty `choices`, and the
+``"usage":null`` that providers then put on every other chunk. An error chunk is taken out as well: the lane writes it
+anew, without whatever a provider may have put into its text.
 
 Most servers' events fit one frame and are only compared (`relay_tap`). OpenAI pads every event to another length; of
 such a stream the first events are parsed, the others searched for a few byte patterns: inside of JSON strings quotes
@@ -29,6 +31,8 @@ _CONTENT = (
 )  # fmt: skip
 _TEXTS = ("content", "reasoning_content", "reasoning")
 
+_NO_USAGE = b',"usage":null'
+
 # How many deltas are parsed in the hope of a frame: enough for every phase of an answer, nothing for a long one.
 _LESSONS = 32
 
@@ -36,7 +40,7 @@ _LESSONS = 32
 class ChatTap(RelayTap):
     """See `contract.Tap`. One for each stream."""
 
-    __slots__ = ("_finished", "_lessons", "_strip_usage")
+    __slots__ = ("_finished", "_has_no_usage", "_lessons", "_strip_usage")
 
     def __init__(self, *, strip_usage: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         super().__init__(limit_bytes)
@@ -44,6 +48,11 @@ class ChatTap(RelayTap):
         self._has_no_usage = False  # the provider puts a null on every chunk, which the client did not ask for
         self._finished: dict[int, bool] = {}  # choices of which something telling was read → they are finished
         self._lessons = _LESSONS
+
+    def forward(self, data: bytes) -> bytes:
+        """See `contract.Tap`."""
+        passed = super().forward(data)
+        return passed.replace(_NO_USAGE, b"") if self._has_no_usage else passed
 
     def note(self, data: bytes, name: bytes) -> bool:
         """See `RelayTap`."""
@@ -61,6 +70,8 @@ class ChatTap(RelayTap):
             return True
         choices = chunk.get("choices")
         usage = chunk.get("usage")
+        if usage is None and "usage" in chunk:
+            self._has_no_usage = self._strip_usage
         groq = chunk.get("x_groq")
         if not usage and isinstance(groq, dict):
             usage = groq.get("usage")
