@@ -765,21 +765,15 @@ async def test_out_of_descriptors_rests_and_goes_on(monkeypatch: pytest.MonkeyPa
     import errno
 
     monkeypatch.setattr(server_module, "_ACCEPT_REST_S", 0.001)
-    loop = asyncio.get_running_loop()
     failures = [OSError(errno.EMFILE, "no descriptors"), OSError(errno.ECONNABORTED, "gone")]
+    accept = socket.socket.accept
 
-    class Loop:
-        """The running loop, but accepting fails first."""
+    def failing_first(listening: socket.socket) -> object:
+        if failures:
+            raise failures.pop(0)
+        return accept(listening)
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(loop, name)
-
-        async def sock_accept(self, listening: object) -> object:
-            if failures:
-                raise failures.pop(0)
-            return await loop.sock_accept(listening)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(server_module.asyncio, "get_running_loop", Loop)
+    monkeypatch.setattr(socket.socket, "accept", failing_first)
     server = Server(echo, refuse, limits=Limits(), timeouts=Timeouts())
     address = await server.listen("127.0.0.1:0")
     async with RawClient.to(address) as client:

@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ds2api.wire.errors import LocalError, PeerError
 from ds2api.wire.incoming import Incoming
@@ -151,7 +152,7 @@ class Server:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, address = await loop.sock_accept(listener.socket)
+                accepted, address = await _next_connection(loop, listener.socket)
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
                     self._starved += 1
@@ -255,3 +256,25 @@ class Server:
                 {"message": "refuse() failed", "exception": failure},
             )
             return error.status_hint, [("content-type", "text/plain")], error.message.encode()
+
+
+async def _next_connection(loop: asyncio.AbstractEventLoop, listening: socket.socket) -> tuple[socket.socket, Any]:
+    """The next connection, without an await behind the accepting: a cancellation loses none. (The loop's own
+    `sock_accept` drops the socket that it has just accepted when it is cancelled in that turn.)"""
+    while True:
+        try:
+            accepted, address = listening.accept()
+        except (BlockingIOError, InterruptedError):
+            await _readable(loop, listening)
+        else:
+            accepted.setblocking(False)
+            return accepted, address
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(listening.fileno(), lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(listening.fileno())
