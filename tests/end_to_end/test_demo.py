@@ -189,7 +189,10 @@ def test_token_counts(demo: Running, model: str) -> None:
 def test_a_busy_pool_is_never_felt(demo: Running) -> None:
     """One account of three is always limited, one fails every third time: 12 questions, 12 answers."""
     for number in range(12):
-        assert ask_chat(demo.url, ("sync", number % 2 == 0), model="demo", messages=user(f"Hello {number}")).finish == "stop"
+        assert (
+            ask_chat(demo.url, ("sync", number % 2 == 0), model="demo", messages=user(f"Hello {number}")).finish
+            == "stop"
+        )
     log = demo.log()
     assert "demo/limited: 429" in log
 
