@@ -21,7 +21,7 @@ LEVELS = (
     ("accounts", "stores"),
     ("gateway",),
     ("demo", "console"),
-    ("config", "config_keys", "config_values"),
+    ("config", "config_keys", "config_providers", "config_values"),
     ("cli", "__main__", "__init__", "service", "startup", "settings_page"),
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}

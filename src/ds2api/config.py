@@ -13,25 +13,22 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import stat
-import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from ds2api.accounts import Account, AccountLimits, Policy
-from ds2api.config_keys import KeySources
+from ds2api.accounts import Account, Policy
+from ds2api.config_providers import ProviderReader
 from ds2api.config_values import joined
-from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.callers import Caller, key_hash
-from ds2api.gateway.providers import AUTH_STYLES, PRESETS, AuthStyle, Endpoint, Provider, endpoint
+from ds2api.gateway.providers import PRESETS, Provider
 from ds2api.gateway.routes import Route
-from ds2api.gateway.secret import Secret
 from ds2api.gateway.settings import Deadlines, Retries
 from ds2api.records import LogFormat
 from ds2api.universal.losses import LossPolicy
-from ds2api.wire.settings import Limits, Timeouts, TlsClient, TlsServer
+from ds2api.wire.settings import Limits, Timeouts, TlsServer
 
 __all__ = ["SETTINGS", "Config", "ConfigError", "from_environment", "from_file", "from_mapping", "setting_names"]
 
@@ -129,7 +126,7 @@ def setting_names(table: str) -> dict[str, Any]:
     }
 
 
-class _Reader(KeySources):
+class _Reader(ProviderReader):
     """Reads one table; collects what is wrong instead of stopping at the first."""
 
     def read(self, table: dict[str, Any]) -> Config:
@@ -215,211 +212,6 @@ class _Reader(KeySources):
             elif not Path(file).is_file():
                 self.problem(f"tls.{name}", f"there is no file {file!r}")
         return TlsServer(certificate, key) if certificate and key else None
-
-    def providers(self, table: Mapping[str, Any]) -> tuple[dict[str, Provider], list[Account]]:
-        providers: dict[str, Provider] = {}
-        accounts: list[Account] = []
-        for name, given in table.items():
-            path = f"providers.{name}"
-            if not isinstance(given, dict):
-                self.wrong(path, given, f"a table: [{path}]")
-                continue
-            if "/" in name or "*" in name or not name.isprintable():
-                self.problem(path, "a provider's name holds no `/` and no `*`: targets are written provider/model")
-                continue
-            endpoints = self.endpoints(name, given, path)
-            own, secrets = self.accounts(name, given, path, endpoints)
-            accounts += own
-            if endpoints:
-                first_byte = self.number(given, "first_byte_idle_s", path)
-                event = self.number(given, "event_idle_s", path)
-                most = self.number(given, "default_max_output_tokens", path, whole=True, least=1)
-                streaming = self.choice(
-                    given.get("streaming", "both"), joined(path, "streaming"), ("both", "always", "never")
-                )
-                providers[name] = Provider(
-                    name,
-                    endpoints,
-                    secrets,
-                    PRESETS[name].models if name in PRESETS else (),
-                    first_byte,
-                    event,
-                    self.text(given, "anthropic_version", path) or "2023-06-01",
-                    None if most is None else int(most),
-                    streaming or "both",
-                )
-        return providers, accounts
-
-    def endpoints(self, name: str, given: Mapping[str, Any], path: str) -> dict[str, Endpoint]:
-        preset = PRESETS.get(name)
-        self.known(
-            given,
-            path,
-            [
-                "accounts",
-                "dialects",
-                "base_url",
-                "auth",
-                "flavour",
-                "headers",
-                "ca_file",
-                "certificate_file",
-                "key_file",
-                "unix",
-                "first_byte_idle_s",
-                "event_idle_s",
-                "anthropic_version",
-                "default_max_output_tokens",
-                "streaming",
-            ],
-        )
-        urls = self.base_urls(given, path, dict(preset.base_urls) if preset else None)
-        if urls is None:
-            return {}
-        tls = self.client_tls(given, path)
-        flavour = self.text(given, "flavour", path) or (preset.flavour if preset else "")
-        headers = self.headers(given, path)
-        built: dict[str, Endpoint] = {}
-        for dialect, url in urls.items():
-            auth: AuthStyle = (preset.auth.get(dialect, "bearer") if preset else None) or (
-                "x-api-key" if dialect == "messages" else "bearer"
-            )
-            if "auth" in given:
-                auth = self.choice(given["auth"], joined(path, "auth"), AUTH_STYLES) or auth
-            try:
-                built[dialect] = endpoint(
-                    dialect,
-                    url,
-                    auth=auth,
-                    flavour=flavour if dialect == "chat" else "",
-                    headers=headers,
-                    tls=tls,
-                    unix_path=self.text(given, "unix", path),
-                )
-            except ValueError as error:
-                self.problem(joined(path, "base_url"), str(error))
-        return built
-
-    def base_urls(self, given: Mapping[str, Any], path: str, preset: dict[str, str] | None) -> dict[str, str] | None:
-        dialects = given.get("dialects")
-        if dialects is not None:
-            if not isinstance(dialects, list) or not dialects:
-                self.wrong(joined(path, "dialects"), dialects, "a list like " + str(list(DIALECTS)))
-                return None
-            for dialect in dialects:
-                if dialect not in DIALECTS:
-                    self.wrong(joined(path, "dialects"), dialect, " or ".join(f'"{known}"' for known in DIALECTS))
-                    return None
-        url = given.get("base_url")
-        if url is None:
-            if preset is None:
-                nearest = difflib.get_close_matches(path.rpartition(".")[2], PRESETS, n=1)
-                hint = f" Or did you mean the preset [providers.{nearest[0]}]?" if nearest else ""
-                self.problem(
-                    path,
-                    "is no preset, so it needs `base_url` and `dialects`; presets: " + ", ".join(PRESETS) + "." + hint,
-                )
-                return None
-            return {dialect: preset[dialect] for dialect in dialects or preset if dialect in preset}
-        if isinstance(url, str):
-            speaks = dialects or list(preset or ())
-            if not speaks:
-                self.problem(joined(path, "dialects"), f"is missing: how it speaks, of {list(DIALECTS)}")
-                return None
-            return dict.fromkeys(speaks, url)
-        if isinstance(url, dict) and url and all(isinstance(one, str) for one in url.values()):
-            for dialect in url:
-                if dialect not in DIALECTS:
-                    self.wrong(joined(path, "base_url"), dialect, " or ".join(f'"{known}"' for known in DIALECTS))
-                    return None
-            return {dialect: url[dialect] for dialect in dialects or url if dialect in url}
-        self.wrong(joined(path, "base_url"), url, 'a URL, or one for each dialect: { chat = "…", messages = "…" }')
-        return None
-
-    def client_tls(self, given: Mapping[str, Any], path: str) -> TlsClient | None:
-        names = ("ca_file", "certificate_file", "key_file")
-        files = {name: self.text(given, name, path) for name in names}
-        for name, file in files.items():
-            if file is not None and not Path(file).is_file():
-                self.problem(joined(path, name), f"there is no file {file!r}")
-        return TlsClient(**files) if any(files.values()) else None
-
-    def headers(self, given: Mapping[str, Any], path: str) -> list[tuple[str, str]]:
-        headers = self.table(given, "headers", path)
-        built = []
-        for name, value in headers.items():
-            where = joined(path, f"headers.{name}")
-            if not isinstance(value, str) or any(ord(character) < 32 for character in value):
-                self.wrong(where, value, "a text without line breaks")
-            elif not name or not all(character in string.ascii_letters + string.digits + "-_" for character in name):
-                self.problem(where, "a header's name is made of letters, digits, `-` and `_`")
-            elif name.lower() in ("host", "content-length", "transfer-encoding", "connection"):
-                self.problem(where, "this header is the gateway's own")
-            else:
-                built.append((name.lower(), value))
-        return built
-
-    def accounts(
-        self, provider: str, given: Mapping[str, Any], path: str, endpoints: Mapping[str, Endpoint]
-    ) -> tuple[list[Account], dict[str, Secret | None]]:
-        listed = given.get("accounts")
-        needs_key = any(one.auth != "none" for one in endpoints.values())
-        if listed is None:
-            if needs_key and endpoints:
-                preset = PRESETS.get(provider)
-                variable = preset.environment if preset else "MY_KEY"
-                self.problem(
-                    joined(path, "accounts"),
-                    f'is missing: write accounts = [{{ name = "a", key_env = "{variable}" }}], or auth = "none" if '
-                    "this provider wants no key",
-                )
-                return [], {}
-            listed = [{"name": "default"}]
-        if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) for one in listed):
-            self.wrong(joined(path, "accounts"), listed, 'a list like [{ name = "a", key_env = "OPENAI_API_KEY" }]')
-            return [], {}
-        built: list[Account] = []
-        secrets: dict[str, Secret | None] = {}
-        for index, one in enumerate(listed):
-            where = f"{path}.accounts[{index}]"
-            self.known(
-                one,
-                where,
-                [
-                    "name",
-                    "key",
-                    "key_env",
-                    "key_file",
-                    "key_command",
-                    "limit_group",
-                    "rpm",
-                    "tpm",
-                    "concurrency",
-                    "weight",
-                ],
-            )
-            name = self.text(one, "name", where) or f"{index + 1}"
-            keys = self.keys(one, where) if needs_key or any(word.startswith("key") for word in one) else [None]
-            numbers = {word: self.number(one, word, where, least=0.001) for word in ("rpm", "tpm", "weight")}
-            most = self.number(one, "concurrency", where, whole=True, least=1)
-            group = self.text(one, "limit_group", where)
-            for count, secret in enumerate(keys, 1):
-                account_id = f"{provider}/{name}" + (f"-{count}" if len(keys) > 1 else "")
-                if account_id in secrets:
-                    self.problem(where, f"a second account is called {name!r}; names tell accounts apart")
-                    continue
-                secrets[account_id] = secret
-                built.append(
-                    Account(
-                        account_id,
-                        provider,
-                        AccountLimits(numbers["rpm"], numbers["tpm"], None if most is None else int(most)),
-                        group=f"{provider}:{group}" if group else "",
-                        weight=numbers["weight"] or 1.0,
-                        tag=secret.tag if secret else Secret(account_id).tag,
-                    )
-                )
-        return built, secrets
 
     def routes(self, table: Mapping[str, Any], providers: Mapping[str, Provider]) -> list[Route]:
         routes = []

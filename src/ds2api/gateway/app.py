@@ -126,15 +126,16 @@ class App:
     def _door(self, incoming: Incoming) -> tuple[Dialect, Operation, str]:
         """The dialect and operation of the path; `rest` is what stood for ``{model}``. Raises `Problem`."""
         path = self._plain(incoming.path)
+        method = "GET" if incoming.method == "HEAD" else incoming.method  # the wire leaves the body away
         methods = self._exact.get(path)
         if methods is not None:
-            if incoming.method not in methods:
+            if method not in methods:
                 raise _wrong_method(incoming, sorted(methods))
-            choices, rest = methods[incoming.method], ""
+            choices, rest = methods[method], ""
         else:
             for prefix, found in self._prefixes.items():
                 if path.startswith(prefix) and len(path) > len(prefix):
-                    if incoming.method not in ("GET", "HEAD"):
+                    if method != "GET":
                         raise _wrong_method(incoming, ["GET"])
                     choices, rest = found, path[len(prefix) :]
                     break
