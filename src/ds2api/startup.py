@@ -72,6 +72,7 @@ def banner(gateway: Gateway, what: str) -> str:
     models = _shortened([name for name, _ in gateway.house.routes.names(ANONYMOUS)] or _free_models(config))
     model = "demo" if config.source == "demo" else "MODEL"
     callers = f"callers need a key ({len(config.callers)} known)" if config.callers else "no caller key is needed"
+    key = "-H 'authorization: Bearer KEY' " if config.callers else ""
     return "\n".join(
         (
             f"ds2api {__version__} serves {what}",
@@ -79,7 +80,7 @@ def banner(gateway: Gateway, what: str) -> str:
             f"  models    {models}",
             f"  accounts  {_accounts(config)}",
             (
-                f"  try       curl {url}/v1/chat/completions -H 'content-type: application/json' -d "
+                f"  try       curl {url}/v1/chat/completions {key}-H 'content-type: application/json' -d "
                 f'\'{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Hello!"}}]}}\''
             ),
         )

@@ -1,7 +1,7 @@
 """What every dialect offers: the doors of one wire protocol, and the types that pass through them.
 
 A dialect is a folder with these doors, joined by one object that satisfies `Dialect` (the registry is typed by
-it, so the type checker names a missing one; `tests/conformance.py` holds each to what is promised here).
+it, so the type checker names a missing one; `tests/dialects/test_conformance.py` holds each to what is promised here).
 Everything is pure: bytes and objects in, bytes and objects out; the clock and the ids come in through `Asker`
 and `Target`, so equal input gives equal output.
 """

@@ -14,6 +14,7 @@ Cost, CPython 3.11: 0.3 µs an event where a read brings eight, 0.9 for one that
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 
 from ds2api.dialects.delta_frame import DeltaFrame
 from ds2api.universal.errors import Error, Fault, Kind
@@ -26,7 +27,7 @@ _LINE_END = rb"(?>\r\n|\n|\r)"
 _BLANK = re.compile(_LINE_END + _LINE_END)
 
 
-class RelayTap:
+class RelayTap(ABC):
     """See `contract.Tap`. A dialect fills in `note` and `finish`."""
 
     __slots__ = (
@@ -46,13 +47,13 @@ class RelayTap:
         self._held_bytes = 0
         self._has_cr = False
 
+    @abstractmethod
     def note(self, data: bytes, name: bytes) -> bool:
         """Note what one event tells. Gives whether it is taken out of the stream."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """The bytes are over, without an error and without the terminal marker: set `ended` or `error`."""
-        raise NotImplementedError
 
     def forward(self, data: bytes) -> bytes:
         """See `contract.Tap`."""

@@ -126,12 +126,14 @@ class ChatDecoder:
     """See `contract.Decoder`. One for each stream."""
 
     __slots__ = (
-        "_choices", "_done", "_framed", "_known", "_parser", "_parts", "_pending", "_said", "_started", "_usage",
+        "_at_end", "_choices", "_done", "_framed", "_known", "_parser", "_parts", "_pending", "_said", "_started",
+        "_usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = SseParser()
         self._framed = FramedReader(self._read)
+        self._at_end = False  # the bytes are over: what cannot be read was cut, not broken
         self._choices: dict[int, _Choice] = {}
         self._parts = 0
         self._started: ev.Started | None = None
@@ -154,6 +156,7 @@ class ChatDecoder:
         out: list[ev.Event] = []
         if self._done:
             return out
+        self._at_end = True
         if self._framed.finish(out):
             return out
         for one in self._parser.end():
@@ -192,6 +195,8 @@ class ChatDecoder:
         try:
             chunk = jsons.parse_event(data)
         except jsons.JsonError as error:
+            if self._at_end:
+                return False
             out += self._broken(f"The provider sent an event that is no JSON: {error}.")
             return True
         if type(chunk) is not dict:
