@@ -1,7 +1,7 @@
 """Makes dist/ds2api.pyz: the whole gateway in one file that a bare Python runs.
 
     python3 tools/dev.py zipapp                                  native parts for this Python and system
-    python3 tools/dev.py zipapp --target 312-manylinux_2_28_x86_64    for another (needs the package index)
+    python3 tools/dev.py zipapp --target 312-manylinux_2_28_x86_64   for another (needs the package index)
 
 Inside: `__main__.py` (tools/zipapp_loader.py), `pure/` (ds2api and the pure packages), `native/` (uvloop, orjson,
 backports.zstd) for one Python, `manifest.json` with the hash of every file. The same input makes the same bytes.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -43,10 +44,14 @@ def main() -> int:
         version, _, platform = options.target.partition("-")
         if not version.isdecimal() or not platform:
             parser.error(f"--target {options.target!r}: wanted for example 312-manylinux_2_28_x86_64")
-        machine = platform.rpartition("linux_")[2].split("_", 2)[-1] if "manylinux" in platform else platform
-        soabi = f"cpython-{version}-{machine}-linux-gnu"
+        found = re.search(r"(x86_64|aarch64)$", platform)
+        if found is None:
+            parser.error(f"--target {options.target!r}: only Linux on x86_64 and aarch64 has native parts to carry")
+        soabi = f"cpython-{version}-{found[1]}-linux-gnu"
         with tempfile.TemporaryDirectory() as folder:
-            fetch(Path(folder), version, platform)
+            if not fetch(Path(folder), version, platform):
+                print(f"the packages for {options.target} could not be had; pip says above why", file=sys.stderr)
+                return 1
             size = build(options.output, Path(folder), soabi)
     print(
         f"{options.output.relative_to(ROOT) if options.output.is_relative_to(ROOT) else options.output}: {size:,} bytes"
@@ -57,12 +62,21 @@ def main() -> int:
     return 0
 
 
-def fetch(folder: Path, version: str, platform: str) -> None:
-    """Put the pinned wheels for another Python and system into `folder`, unpacked, each checked by its hash."""
+def fetch(folder: Path, version: str, platform: str) -> bool:
+    """Put the pinned wheels for another Python and system into `folder`, unpacked, each checked by its hash.
+    Gives whether that worked."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), "--require-hashes"]
     command += ["--only-binary", ":all:", "--no-compile", "--python-version", version, "--implementation", "cp"]
-    command += ["--platform", platform, "-r", str(LOCK)]
-    subprocess.run(command, check=True)
+    for one in [platform, *older_names(platform)]:
+        command += ["--platform", one]
+    command += ["-r", str(LOCK)]
+    return subprocess.call(command) == 0
+
+
+def older_names(platform: str) -> list[str]:
+    """A system of `manylinux_2_28` also runs what was built for older ones; pip wants each named."""
+    found = re.fullmatch(r"manylinux_2_\d+_(\w+)", platform)
+    return [f"manylinux_2_17_{found[1]}", f"manylinux2014_{found[1]}"] if found else []
 
 
 def build(output: Path, packages: Path, soabi: str) -> int:
