@@ -5,8 +5,9 @@ one account; a *route* is a model name as clients say it, its *targets* the (pro
 it, in order; a *lane* is how an answer's bytes are treated (relay, translate, gather); an *ending* says how an
 exchange ended.
 
-`exchange` is the story, read it first. It only executes: whom to ask is decided by `accounts`, whether to try
-again by `attempts`; `pump` and `lanes` move the bytes, without a task or an await.
+`exchange` is the story, read it first; `attempt` is one try. They only execute: whom to ask is decided by `accounts`,
+whether to try again by `attempts`; `pump` and `lanes` move the bytes, without a task or an await; `client_request` and
+`client_answer` are the client's two halves.
 
 May import `accounts`, `stores`, `dialects`, `records`, `universal`, `wire`.
 """
