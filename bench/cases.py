@@ -26,14 +26,6 @@ class Case:
     goal_ratio: float | None = None
     goal_ms: float | None = None
 
-    @property
-    def units(self) -> int:
-        return self.requests * (EVENTS if self.unit == "event" else 1)
-
-    @property
-    def lane(self) -> str:
-        return "relay" if self.model.startswith(self.client + "-") else "translate"
-
 
 def cases(*, quick: bool) -> list[Case]:
     """The cases of a run. `quick` is for a look, not for figures to quote."""

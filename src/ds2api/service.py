@@ -132,15 +132,18 @@ class Gateway:
         assert self._app is not None
         old, house = self.config, self._app.house
         pending = [
-            f"`{name}` changes with a restart"
+            f"{name}: changes with a restart"
             for name, before, after in (
                 ("listen", old.listen, config.listen),
                 ("tls", old.listen_tls, config.listen_tls),
                 ("limits", old.limits, config.limits),
+                ("timeouts of the wire", old.timeouts, config.timeouts),
+                ("log", old.log, config.log),
+                ("secret_file", old.sealing_secret, config.sealing_secret),
             )
             if before != after
         ]
-        house.admission.pool.replace(config.accounts)
+        house.admission.pool.replace(config.accounts, config.policy)
         self._app.house = self._build(config, house.client, house.admission, house.wheel, house.catalogue, house.log)
         self.config = config
         if self._refresh is not None:

@@ -111,6 +111,25 @@ def test_accounts_of_one_limit_group_cool_together() -> None:
     assert {leased(pool.acquire(ask(), 1.0)).account.id for _ in range(4)} == {"p/c"}
 
 
+@pytest.mark.parametrize("kind", [Kind.MODEL_NOT_FOUND, Kind.FORBIDDEN])
+def test_model_that_an_account_may_not_use_is_no_reason_to_wait(kind: Kind) -> None:
+    pool = pool_of("a", policy=Policy(no_model_s=600.0))
+    no_access = Verdict(Scope.MODEL, Action.COOL, kind, "404 model_not_found")
+    pool.settle(leased(pool.acquire(ask(), 0.0)), no_access, 0.0)
+    assert pool.acquire(ask(deadline=10.0), 0.0) == Refused(kind, 600.0, "404 model_not_found")
+    assert isinstance(pool.acquire(Ask([Candidate("p", "other")], 10.0), 0.0), Lease)
+
+
+def test_names_that_clients_make_up_do_not_fill_the_memory() -> None:
+    pool = pool_of("a")
+    no_model = Verdict(Scope.MODEL, Action.COOL, Kind.MODEL_NOT_FOUND, "404")
+    for number in range(5000):
+        wanted = Ask([Candidate("p", f"made up {number}")], 10.0)
+        pool.settle(leased(pool.acquire(wanted, 0.0)), no_model, 0.0)
+    assert len(pool.account("p/a").rests) <= 512
+    assert isinstance(pool.acquire(Ask([Candidate("p", "made up 4999")], 10.0), 0.0), Refused), "the latest is known"
+
+
 def test_dead_key_needs_two_proofs_and_is_never_tried_again() -> None:
     pool = pool_of("a", policy=Policy(refused_key_s=30.0))
     account = pool.account("p/a")
@@ -273,7 +292,7 @@ def test_new_configuration_keeps_health_and_gives_a_changed_key_a_new_chance() -
         account = pool.account(f"p/{name}")
         account.fail(MODEL, NO_QUOTA, Policy(), 0.0)
     running = Account("p/a", "p", tag="tag-a"), Account("p/b", "p", tag="another key"), Account("p/c", "p")
-    pool.replace(running)
+    pool.replace(running, Policy())
     assert [one.health for one in pool.status(1.0)] == [Health.SUSPENDED, Health.READY, Health.READY]
 
 

@@ -16,8 +16,16 @@ from hashlib import blake2b
 
 from ds2api.accounts.policy import Policy
 from ds2api.accounts.verdicts import Action, Scope, Verdict
+from ds2api.universal.errors import Kind
 
 __all__ = ["Account", "AccountLimits", "Bucket", "Health", "Rest"]
+
+# What only people can mend: access that was not granted.
+_NO_ACCESS = (Kind.MODEL_NOT_FOUND, Kind.FORBIDDEN)
+
+# Models that one account remembers something against. Their names come from clients, so they are bounded; a provider
+# has some hundred. The oldest is forgotten, which costs one refused attempt.
+_RESTS_MOST = 512
 
 # A few seconds' worth of a minute's limit: OpenAI and Anthropic both document that 60 a minute may be enforced
 # as one a second.
@@ -160,8 +168,7 @@ class Account:
     def succeed(self, model: str) -> None:
         """An answer came: whatever was held against the account for this model is over."""
         self.served += 1
-        self._in_a_row.pop(model, None)
-        self.rests.pop(model, None)
+        self._forget(model)
         self._proofs = 0
         if self.health in (Health.COOLING, Health.SUSPENDED):
             self._set(Health.READY, 0.0, None, 0.0)
@@ -185,6 +192,9 @@ class Account:
                     self._set(Health.SUSPENDED, max(now + wait_s, self.out_until), verdict, now)
             case Action.COOL:
                 self.refused += 1
+                if verdict.kind in _NO_ACCESS:
+                    self.rest(model, now + max(policy.no_model_s, verdict.wait_s or 0.0), verdict)
+                    return
                 until = now + self._wait_s(model, verdict, policy.cool_first_s, policy.cool_most_s, policy)
                 if verdict.scope is Scope.ACCOUNT:
                     self._cool(until, verdict, now)
@@ -198,7 +208,14 @@ class Account:
         """Not for `model` before `until` (never shortens)."""
         known = self.rests.get(model)
         if known is None or until > known.until:
+            self.rests.pop(model, None)  # the latest stand last
             self.rests[model] = Rest(until, cause)
+            if len(self.rests) > _RESTS_MOST:
+                self._forget(next(iter(self.rests)))
+
+    def _forget(self, model: str) -> None:
+        self.rests.pop(model, None)
+        self._in_a_row.pop(model, None)
 
     def cause_for(self, model: str) -> Verdict | None:
         """Why it does not serve `model` just now, None if nothing was held against it."""

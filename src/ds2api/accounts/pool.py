@@ -100,6 +100,7 @@ class AccountStatus:
     refused: int
     out_for_s: float | None
     reason: str
+    since_s: float | None = None  # how long it is not READY
     resting: dict[str, float] = field(default_factory=dict)
 
 
@@ -177,10 +178,11 @@ class Pool:
             return None
         return min(min(ticket.wake_at, ticket.ask.deadline) for ticket in self._line)
 
-    def replace(self, accounts: Iterable[Account]) -> None:
+    def replace(self, accounts: Iterable[Account], policy: Policy) -> None:
         """A new configuration: accounts that stay keep their health and what they have running, new ones come,
         the others serve no more (their leases end as ever). A changed key (`tag`) is a new chance."""
         known = self._accounts
+        self._policy = policy
         self._accounts, self._by_provider = {}, {}
         for new in accounts:
             old = known.get(new.id)
@@ -204,6 +206,7 @@ class Pool:
                 account.refused,
                 None if account.out_until == float("inf") else max(0.0, account.out_until - now),
                 _why(account),
+                None if account.health is Health.READY else now - account.since,
                 {model: rest.until - now for model, rest in account.rests.items() if rest.until > now},
             )
             for account in self._accounts.values()

@@ -8,6 +8,7 @@ SDKs add theirs, so a doubled or missing version finds the same door.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from urllib.parse import parse_qsl, unquote
 
 from ds2api import __version__, jsons
@@ -101,10 +102,10 @@ class App:
         return True
 
     def _accounts(self, incoming: Incoming, record: ExchangeRecord) -> None:
-        """The pool as it is, for the operator: with the admin key, or, where nobody needs a key, for this machine."""
+        """The pool as it is, for the operator: with the admin key, or, where nobody needs a key, on this machine."""
         house = self.house
         house.admin.identify(incoming.headers)
-        if house.admin.is_open and not house.callers.is_open:
+        if house.admin.is_open and not (house.callers.is_open and _is_this_machine(incoming.peer)):
             raise _forbidden()
         accounts = [
             {
@@ -115,6 +116,7 @@ class App:
                 "refused": one.refused,
                 "out_for_s": None if one.out_for_s is None else round(one.out_for_s, 1),
                 "reason": one.reason,
+                "since_s": None if one.since_s is None else round(one.since_s, 1),
                 "resting": {model: round(seconds, 1) for model, seconds in one.resting.items()},
             }
             for one in house.admission.pool.status(house.now())
@@ -191,6 +193,13 @@ class App:
         if error.kind is Kind.METHOD_NOT_ALLOWED and isinstance(error.details, list):
             headers.append(("allow", ", ".join(error.details)))
         incoming.respond(written.status, headers, written.body)
+
+
+def _is_this_machine(peer: str) -> bool:
+    try:
+        return peer.startswith("unix:") or ip_address(peer).is_loopback
+    except ValueError:
+        return False
 
 
 def _forbidden() -> Problem:

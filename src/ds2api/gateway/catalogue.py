@@ -1,4 +1,4 @@
-"""Which models the providers have: asked at the start and now and then, never during a request.
+"""Which models the providers have: asked at the start and with each new configuration, never during a request.
 
 The list serves `GET /v1/models` and the hints of a wrong model name. A provider that does not answer has an empty
 list; that is no fault of a request and stops none.
@@ -6,6 +6,7 @@ list; that is no fault of a request and stops none.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,15 +53,17 @@ class Catalogue:
 
     async def refresh(self, client: Client, providers: Mapping[str, Provider]) -> dict[str, Listing]:
         """Ask every provider, with its first account that answers. Keeps what was known where none does."""
-        listings: dict[str, Listing] = {}
-        for name, provider in providers.items():
-            for secret in provider.secrets.values():
-                listing = await list_models(client, provider, secret)
-                listings[name] = listing
-                if listing.problem is None:
-                    self.learn(name, listing.models)
-                    break
-        return listings
+        found = await asyncio.gather(*(self._ask(client, provider) for provider in providers.values()))
+        return dict(zip(providers, found, strict=True))
+
+    async def _ask(self, client: Client, provider: Provider) -> Listing:
+        listing = Listing(problem="it has no account")
+        for secret in provider.secrets.values():
+            listing = await list_models(client, provider, secret)
+            if listing.problem is None:
+                self.learn(provider.name, listing.models)
+                break
+        return listing
 
 
 async def list_models(client: Client, provider: Provider, secret: Secret | None) -> Listing:

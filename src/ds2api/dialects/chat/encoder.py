@@ -72,7 +72,7 @@ class ChatEncoder:
     """See `contract.Encoder`. One for each stream."""
 
     __slots__ = (
-        "_asker", "_before", "_choices", "_is_old", "_opened", "_over", "_parts", "_said", "_tail", "_usage", "losses",
+        "_asker", "_before", "_choices", "_is_old", "_over", "_parts", "_said", "_tail", "_usage", "losses",
     )  # fmt: skip
 
     def __init__(self, asker: Asker) -> None:
@@ -83,7 +83,6 @@ class ChatEncoder:
         self._tail = b',"usage":null}\n\n' if asker.wants_usage else b"}\n\n"
         self._parts: dict[int, _Part] = {}
         self._choices: dict[int, _Choice] = {}
-        self._opened: set[int] = set()  # choices whose role was said
         self._said: set[tuple[str, str]] = set()  # losses that were noted, once each
         self._usage: Usage | None = None
         self._over = False
