@@ -21,7 +21,7 @@ from hashlib import blake2b
 from ds2api.accounts.account import Account, Health
 from ds2api.accounts.announced import Announced
 from ds2api.accounts.policy import Policy
-from ds2api.accounts.verdicts import Action, Scope, Verdict
+from ds2api.accounts.verdicts import Action, Verdict
 from ds2api.universal.errors import Kind
 
 _64_BITS = (1 << 64) - 1
@@ -300,7 +300,7 @@ class Pool:
 
     def _share(self, account: Account, model: str, verdict: Verdict) -> None:
         """A rate limit holds for every account of the same limit group."""
-        if verdict.scope is not Scope.MODEL or verdict.action is not Action.COOL or account.group == account.id:
+        if verdict.kind is not Kind.RATE_LIMITED or account.group == account.id:
             return
         rest = account.rests.get(model)
         if rest is None:

@@ -8,7 +8,7 @@ tells and whether it is to be taken out (chat's usage chunk that only the gatewa
 Lines may end in LF, CR LF or CR, cut anywhere. Memory: one event, at most `limit_bytes`; a larger one is an error, and
 nothing of it or behind it passes.
 
-Cost, CPython 3.11: 0.3 µs an event where a read brings eight, 0.9 for one that comes alone.
+Cost, CPython 3.11 (`bench/parts.py`): 0.9 µs an event where a read brings eight, 0.6 for one that comes alone.
 """
 
 from __future__ import annotations

@@ -22,8 +22,6 @@ __all__ = ["Lane", "Relay", "Translate"]
 
 
 class Lane(Protocol):
-    name: str
-
     @property
     def content_seen(self) -> bool:
         """Something that a client would call an answer has come."""
@@ -52,7 +50,6 @@ class Lane(Protocol):
 class Relay:
     """Same dialect on both sides: bytes pass as they are, a `Tap` reads usage and the end."""
 
-    name = "relay"
     __slots__ = ("_encoder", "_tap")
 
     def __init__(self, tap: Tap, encoder: Encoder) -> None:
@@ -76,25 +73,23 @@ class Relay:
         return self._tap.usage
 
     def feed(self, data: bytes) -> bytes:
-        passed = self._tap.forward(data)
-        return passed if self._tap.error is None else self._with_error(passed)
+        return self._passed(self._tap.forward(data))
 
     def end(self) -> bytes:
-        had_error = self._tap.error is not None
-        passed = self._tap.end()
-        return passed if had_error or self._tap.error is None else self._with_error(passed)
+        return self._passed(self._tap.end())
 
-    def _with_error(self, passed: bytes) -> bytes:
-        """The error in the dialect's own words: the provider's are not trusted to hold no key."""
-        if not self._tap.content_seen:
-            return b""
-        return passed + self._encoder.encode([ev.Failed(self._tap.error)]) if self._tap.error is not None else passed
+    def _passed(self, data: bytes) -> bytes:
+        """`data`, and behind it an error in the dialect's own words (which the encoder says once): the provider's
+        are not trusted to hold no key."""
+        error = self._tap.error
+        if error is None:
+            return data
+        return data + self._encoder.encode([ev.Failed(error)]) if self._tap.content_seen else b""
 
 
 class Translate:
     """Provider's dialect to client's, event by event."""
 
-    name = "translate"
     __slots__ = ("_decoder", "_encoder", "_restorer", "content_seen", "ended", "error", "usage")
 
     def __init__(self, decoder: Decoder, encoder: Encoder, restorer: Restorer | None = None) -> None:

@@ -16,8 +16,8 @@ Blocks that only Anthropic knows (server tools and their results, compaction) ar
 `OpaqueSeen` when they close; everything else goes through delta by delta. A thinking block's signature is given
 when the block closes, since a later `signature_delta` replaces an earlier one.
 
-Hot path: nearly all events are one text in a fixed frame, learned from the first of them (`framed_reader`): 0.6 µs an
-event where a read brings eight, instead of 2.9 through event reader and JSON door (CPython 3.11).
+Hot path: nearly all events are one text in a fixed frame, learned from the first of them (`framed_reader`): 1.3 µs an
+event where a read brings eight, instead of 2.9 through event reader and JSON door (CPython 3.11, `bench/parts.py`).
 `tests/dialects/messages/test_decoder.py` holds both ways to the same events.
 """
 
