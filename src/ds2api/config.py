@@ -27,6 +27,7 @@ from ds2api.gateway.providers import PRESETS, Provider
 from ds2api.gateway.routes import Route
 from ds2api.gateway.settings import Deadlines, Retries
 from ds2api.records import LogFormat
+from ds2api.stores import StoreLimits
 from ds2api.universal.losses import LossPolicy
 from ds2api.wire.settings import Limits, Timeouts, TlsServer
 
@@ -41,6 +42,7 @@ SETTINGS: Mapping[str, tuple[type, ...]] = {
     "timeouts": (Timeouts, Deadlines),
     "retries": (Retries,),
     "pool": (Policy,),
+    "store": (StoreLimits,),
 }
 
 
@@ -70,6 +72,7 @@ class Config:
     deadlines: Deadlines = field(default_factory=Deadlines)
     retries: Retries = field(default_factory=Retries)
     policy: Policy = field(default_factory=Policy)
+    store: StoreLimits = field(default_factory=StoreLimits)
     listen_tls: TlsServer | None = None
     log: LogFormat = "text"
     sealing_secret: bytes | None = None
@@ -167,6 +170,7 @@ class _Reader(ProviderReader):
             settings["timeouts"][Deadlines],
             settings["retries"][Retries],
             settings["pool"][Policy],
+            settings["store"][StoreLimits],
             tls,
             log or "text",
             secret,
@@ -178,9 +182,11 @@ class _Reader(ProviderReader):
         self.known(given, name, setting_names(name))
         built: dict[type, Any] = {}
         for kind in SETTINGS[name]:
-            values = {}
+            values: dict[str, Any] = {}
             for one in fields(kind):
-                if one.name in given and isinstance(one.default, int | float):
+                if one.name in given and isinstance(one.default, bool):
+                    values[one.name] = self.boolean(given, one.name, name)
+                elif one.name in given and isinstance(one.default, int | float):
                     whole = one.type in (int, "int")
                     value = self.number(given, one.name, name, whole=whole, least=0 if one.name == "max" else 0.001)
                     if value is not None:

@@ -54,6 +54,12 @@ class ValueReader:
         self.wrong(joined(path, name), value, "a text that is not empty")
         return None
 
+    def boolean(self, table: Mapping[str, Any], name: str, path: str) -> bool:
+        value = table.get(name)
+        if not isinstance(value, bool):
+            self.wrong(joined(path, name), value, "true or false")
+        return value is True
+
     def number(
         self, table: Mapping[str, Any], name: str, path: str, *, whole: bool = False, least: float = 0.0
     ) -> float | None:

@@ -27,6 +27,7 @@ from ds2api.gateway.catalogue import Catalogue
 from ds2api.gateway.house import House
 from ds2api.gateway.routes import Routes
 from ds2api.records import AccessLog
+from ds2api.stores import Answers, Thoughts
 from ds2api.universal.envelope import Sealer
 from ds2api.wire.server import Server
 from ds2api.wire.settings import Proxies
@@ -65,6 +66,7 @@ class Gateway:
         self._log_stream = sys.stderr if log_stream is None else log_stream
         self._grace_s = grace_s
         self._sealing_secret = config.sealing_secret or secrets.token_bytes(32)
+        self._answers, self._thoughts = Answers(config.store), Thoughts(config.store)
         self._server: Server | None = None
         self._app: App | None = None
         self._refresh: asyncio.Task[None] | None = None
@@ -139,6 +141,7 @@ class Gateway:
                 ("limits", old.limits, config.limits),
                 ("timeouts of the wire", old.timeouts, config.timeouts),
                 ("log", old.log, config.log),
+                ("store", old.store, config.store),
                 ("secret_file", old.sealing_secret, config.sealing_secret),
             )
             if before != after
@@ -172,6 +175,8 @@ class Gateway:
             log,
             config.deadlines,
             config.retries,
+            self._answers,
+            self._thoughts,
             Sealer(self._sealing_secret),
             f"ds2api/{__version__}",
         )

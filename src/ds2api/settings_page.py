@@ -36,6 +36,8 @@ def as_toml() -> str:
 
 
 def _literal(value: float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f"{value:_}" if isinstance(value, int) else f"{value:g}" if value < 1e6 else f"{value:_.1f}"
 
 

@@ -219,7 +219,7 @@ def test_compressed_bodies_are_read(gateway: Running, mock: Mock, dialect: str, 
     assert mock.received[-1].header("content-encoding") is None
 
 
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/v2/chat/completions", "/v1/messages/batches", "/favicon.ico"])
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v2/chat/completions", "/v1/messages/batches", "/favicon.ico"])
 @dialects
 def test_an_unknown_path_names_the_known_ones(gateway: Running, dialect: str, path: str) -> None:
     answer = send(gateway, dialect, dumped(), path=path)

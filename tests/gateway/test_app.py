@@ -28,7 +28,7 @@ class Asked:
         self.status = 0
         self.body: Any = None
 
-    def respond(self, status: int, headers: object, body: bytes = b"") -> None:
+    def respond(self, status: int, headers: object, body: bytes = b"", *, close: bool = False) -> None:
         self.status, self.body = status, json.loads(body)
 
 

@@ -93,7 +93,8 @@ class DemoUpstream:
         try:
             if operation == "models":
                 models = [ModelInfo(model, "ds2api-demo", 1_760_000_000, model) for model in MODELS]
-                incoming.respond(200, [("content-type", "application/json")], dialect.write_models(models, {}))
+                listed = dialect.write_models(models, {}, incoming.target)
+                incoming.respond(200, [("content-type", "application/json")], listed)
                 return
             raw = await incoming.read_body()
             body = jsons.parse_object(raw)
@@ -151,7 +152,7 @@ class DemoUpstream:
             incoming.respond(200, [("content-type", "application/json"), *headers], answer)
             return
         encoder = dialect.encoder(asker)
-        incoming.start(200, [("content-type", dialect.stream_type), *headers])
+        incoming.start(200, [("content-type", encoder.stream_type), *headers])
         for burst in script:
             incoming.write(encoder.encode(burst))
             if self._pace_s:

@@ -4,6 +4,9 @@ A dialect is a folder with these doors, joined by one object that satisfies `Dia
 it, so the type checker names a missing one; `tests/dialects/test_conformance.py` holds each to what is promised here).
 Everything is pure: bytes and objects in, bytes and objects out; the clock and the ids come in through `Asker`
 and `Target`, so equal input gives equal output.
+
+Wherever a door takes a `path`, it is the client's whole request target, its query included: some protocols say the
+model and the form of the answer there.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from ds2api.universal.embeddings import EmbeddingRequest, Embeddings
 from ds2api.universal.envelope import Sealer
 from ds2api.universal.errors import Error
 from ds2api.universal.events import Event
@@ -22,20 +26,22 @@ from ds2api.universal.restore import Restore
 from ds2api.universal.usage import Usage
 
 __all__ = [
-    "Asker", "Decoder", "Dialect", "Encoder", "ModelInfo", "Operation", "Outgoing", "Peek", "Route", "Tap",
-    "Target", "WrittenError",
+    "AnswerKeeper", "Asker", "Decoder", "Dialect", "Embedder", "Encoder", "ModelInfo", "Operation", "Outgoing", "Peek",
+    "Route", "Tap", "Target", "TokenCounter", "WrittenError",
 ]  # fmt: skip
 
 Headers = Sequence[tuple[str, str]]
 
-Operation = Literal["generate", "count_tokens", "models", "model"]
+# "relay": a request that names a model and that only a provider of the same dialect can answer; "stored": about an
+# answer that was given before, by its id; "note": the dialect's own answer, which asks nobody.
+Operation = Literal["generate", "count_tokens", "embed", "relay", "stored", "models", "model", "note"]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A path that belongs to a dialect: ``Route("POST", "/v1/chat/completions", "generate")``.
 
-    ``{model}`` at the end of a path matches one or more segments.
+    ``{model}`` matches one or more segments, ``{id}`` exactly one.
     """
 
     method: str
@@ -56,6 +62,10 @@ class Peek:
     affinity: str | None = None  # equal for the turns of one conversation, None where nothing tells
     pins: tuple[str, ...] = ()  # our own envelopes found in the request, for the pool's hard pins
     wants_usage: bool = False  # the client asked for usage in its stream (chat), or always has it (others)
+    form: str = ""  # which of a dialect's forms of an answer this client wants; "" is the usual one
+    can_relay: bool = True  # whether a provider of the same dialect would answer in that very form
+    previous_id: str | None = None  # the id of an answer that this request goes on from (`previous_response_id`)
+    local_answer: bytes | None = None  # the whole answer, where nobody need be asked for it
 
 
 @dataclass(slots=True)
@@ -106,6 +116,8 @@ class Asker:
     account: str = ""
     sealer: Sealer | None = None
     request: Request | None = None
+    form: str = ""  # `Peek.form`
+    keep: Callable[[dict[str, Any]], None] | None = None  # takes the finished answer, where it can be asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +131,15 @@ class WrittenError:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One entry of a model list. `created` is seconds since the epoch."""
+    """One entry of a model list. `created` is seconds since the epoch. `context_tokens` is the size of its window, and
+    `abilities` are words of "tools", "vision", "thinking"; None where nobody said."""
 
     id: str
     owner: str
     created: int = 0
     display_name: str | None = None
+    context_tokens: int | None = None
+    abilities: tuple[str, ...] | None = None
 
 
 class Decoder(Protocol):
@@ -148,6 +163,7 @@ class Encoder(Protocol):
     """Writes one client stream: owns its index allocation, ids, terminal event, error and keep-alive form."""
 
     losses: list[Loss]  # what this answer could not carry so far
+    stream_type: str  # the content-type of what it writes
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The bytes for `events`; may hold some back. `Ended` gives the terminal event, `Failed` the error
@@ -167,6 +183,7 @@ class Tap(Protocol):
     ended: bool  # the terminal marker came
     error: Error | None  # the provider's own in-stream error (taken out: the lane writes it), or a broken stream
     usage: Usage | None
+    answer_id: str | None  # the provider's id of the answer, where a later request may name it
 
     def forward(self, data: bytes) -> bytes:
         """What of `data` the client gets: the same bytes, less a usage chunk that only the gateway asked for.
@@ -178,15 +195,97 @@ class Tap(Protocol):
         ...
 
 
+class TokenCounter(Protocol):
+    """How a dialect asks how many tokens a request would be, and how it answers."""
+
+    def relay_path(self, path: str, model: str) -> str:
+        """Where a provider of the same dialect is asked, after the version prefix."""
+        ...
+
+    def write_question(self, request: Request, target: Target) -> Outgoing:
+        """The question for a provider, for a client of any dialect. Raises `Problem` as `Dialect.write_request`."""
+        ...
+
+    def read_count(self, body: dict[str, Any]) -> int:
+        """The number in a provider's answer. Raises `Problem` (UPSTREAM_BROKEN) if there is none."""
+        ...
+
+    def write_count(self, count: int) -> bytes: ...
+
+
+class Embedder(Protocol):
+    """How a dialect asks for embeddings, and how it answers. The question's `Peek` is as of any other request."""
+
+    def peek(self, body: dict[str, Any], path: str) -> Peek: ...
+
+    def relay_path(self, path: str, model: str) -> str:
+        """Where a provider of the same dialect is asked, after the version prefix."""
+        ...
+
+    def rewrite(self, raw: bytes, body: dict[str, Any], path: str, model: str) -> bytes:
+        """The relayed body: `raw` with the model exchanged wherever it stands, every other byte as it came."""
+        ...
+
+    def read_request(self, body: dict[str, Any], path: str) -> EmbeddingRequest:
+        """Raises `Problem` naming the field's path."""
+        ...
+
+    def write_request(self, request: EmbeddingRequest, target: Target) -> Outgoing: ...
+
+    def read_response(self, body: dict[str, Any]) -> Embeddings:
+        """Raises `Problem` (UPSTREAM_BROKEN, or the provider's error under a 200)."""
+        ...
+
+    def write_response(self, embeddings: Embeddings, request: EmbeddingRequest, asker: Asker) -> bytes: ...
+
+
+class AnswerKeeper(Protocol):
+    """How a dialect speaks of answers that were given before: what the gateway itself keeps of them and replays."""
+
+    def wants_keeping(self, body: dict[str, Any]) -> bool:
+        """Whether the client of the request `body` left it to the server to keep the answer."""
+        ...
+
+    def items_of(self, body: dict[str, Any], new_id: Callable[[], str]) -> list[dict[str, Any]]:
+        """What the client said in this request, item by item, each with an id."""
+        ...
+
+    def output_of(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """The items of a finished answer (`Asker.keep`)."""
+        ...
+
+    def id_of(self, answer: dict[str, Any]) -> str: ...
+
+    def replayed(self, body: dict[str, Any], items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The request with all that was said before in front of what it says itself, and no word of an earlier
+        answer's id."""
+        ...
+
+    def write_items(self, items: Sequence[dict[str, Any]], query: Mapping[str, str]) -> bytes: ...
+
+    def write_deleted(self, id_: str) -> bytes: ...
+
+    def unknown_previous(self, id_: str) -> Error:
+        """Nobody knows the answer that a request goes on from."""
+        ...
+
+
 class Dialect(Protocol):
     """One wire protocol, both ways. `name` is the word of the configuration ("chat", "messages")."""
 
     name: str
     version_prefix: str  # what a base URL without a version gets: "/v1"
     generate_path: str  # after the prefix: "/chat/completions"
-    stream_type: str  # content-type of its streams
+    stream_type: str  # content-type of a provider's streams
     request_id_header: str  # where its clients look for the provider's id: "x-request-id"
     routes: tuple[Route, ...]  # the paths that its clients ask for
+    token_counter: TokenCounter | None  # None: there is no such question in this dialect
+    embedder: Embedder | None  # likewise
+    answer_keeper: AnswerKeeper | None  # likewise
+
+    def claims(self, headers: Mapping[str, str], query: str) -> bool:
+        """Whether a request on a path that several dialects have is surely from a client of this one."""
+        ...
 
     def peek(self, body: dict[str, Any], path: str) -> Peek:
         """What routing needs. Raises `Problem` (path of the field) for wrong types of what it reads, a missing
@@ -195,6 +294,20 @@ class Dialect(Protocol):
 
     def must_ask_usage(self, flavour: str) -> bool:
         """Whether a stream tells its usage only when asked, and a server of this flavour takes the question."""
+        ...
+
+    def wants_thoughts(self, flavour: str) -> bool:
+        """Whether a provider of this flavour wants the text of its own earlier thoughts again, proved or not."""
+        ...
+
+    def fits(self, body: dict[str, Any], target: Target) -> bool:
+        """Whether a provider of the target's flavour takes a request of this dialect as its client wrote it. False
+        where the flavour is known to refuse it: it is then written anew."""
+        ...
+
+    def relay_path(self, path: str, model: str) -> str:
+        """Where a relayed request goes, after the version prefix: the client's own path, with the provider's name
+        of the model where it is said there."""
         ...
 
     def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
@@ -245,10 +358,10 @@ class Dialect(Protocol):
         """Total over `Kind`. Includes `retry-after` (and its kin) where `retry_after_s` is known."""
         ...
 
-    def write_token_count(self, count: int) -> bytes:
-        """The answer to "count_tokens". Raises `Problem` (NOT_FOUND) in a dialect that has no such question."""
+    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes: ...
+
+    def write_model(self, model: ModelInfo, path: str) -> bytes: ...
+
+    def write_note(self, path: str) -> bytes:
+        """The answer to an operation "note". Raises `Problem` (NOT_FOUND) in a dialect that has none."""
         ...
-
-    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes: ...
-
-    def write_model(self, model: ModelInfo) -> bytes: ...

@@ -31,7 +31,7 @@ class RelayTap(ABC):
     """See `contract.Tap`. A dialect fills in `note` and `finish`."""
 
     __slots__ = (
-        "_frame", "_has_cr", "_held", "_held_bytes", "_limit_bytes", "content_seen", "delta_text", "ended",
+        "_frame", "_has_cr", "_held", "_held_bytes", "_limit_bytes", "answer_id", "content_seen", "delta_text", "ended",
         "error", "usage",
     )  # fmt: skip
 
@@ -40,6 +40,7 @@ class RelayTap(ABC):
         self.ended = False
         self.error: Error | None = None
         self.usage: Usage | None = None
+        self.answer_id: str | None = None
         self.delta_text = ""  # set by `note` for an event that says nothing but this text
         self._limit_bytes = limit_bytes
         self._frame: DeltaFrame | None = None

@@ -1,21 +1,20 @@
 """The front door: which dialect and operation a request is for, and what the gateway answers by itself.
 
-The path decides first, then the headers: `/v1/models` is asked by clients of several protocols, and only
-`anthropic-version` tells an Anthropic one (`features.md` §1). Users write base URLs with and without `/v1`, and
-SDKs add theirs, so a doubled or missing version finds the same door.
+`Doors` knows the paths. What is answered here asks no provider: health, the pool for its operator, model lists, and
+every refusal that comes before an exchange.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, unquote
 
 from ds2api import __version__, jsons
-from ds2api.dialects.contract import Dialect, Operation
 from ds2api.dialects.registry import DIALECTS
+from ds2api.gateway.doors import Door, Doors
 from ds2api.gateway.endings import Ending
 from ds2api.gateway.exchange import Exchange
+from ds2api.gateway.failures import client_error
 from ds2api.gateway.house import House
 from ds2api.records import ExchangeRecord
 from ds2api.universal.errors import Error, Fault, Kind, Problem
@@ -25,6 +24,7 @@ from ds2api.wire.server import Incoming
 __all__ = ["App"]
 
 _JSON = ("content-type", "application/json")
+_PROVIDERS = "/providers/"
 _KINDS = {
     404: Kind.NOT_FOUND,
     405: Kind.METHOD_NOT_ALLOWED,
@@ -41,18 +41,7 @@ class App:
     def __init__(self, house: House) -> None:
         self.house = house
         self.is_draining = False
-        self._exact: dict[str, dict[str, list[tuple[Dialect, Operation]]]] = {}
-        self._prefixes: dict[str, list[tuple[Dialect, Operation]]] = {}
-        for dialect in DIALECTS.values():
-            for route in dialect.routes:
-                path, brace, _ = route.path.partition("{model}")
-                spellings = {path, path.removeprefix(dialect.version_prefix)}
-                for spelling in spellings:
-                    if brace:
-                        self._prefixes.setdefault(spelling, []).append((dialect, route.operation))
-                    else:
-                        methods = self._exact.setdefault(spelling, {})
-                        methods.setdefault(route.method, []).append((dialect, route.operation))
+        self._doors = Doors(DIALECTS.values())
 
     async def handle(self, incoming: Incoming) -> None:
         """Answer one request. Raises nothing but a cancellation."""
@@ -62,12 +51,18 @@ class App:
         try:
             if self._answer_itself(incoming, record):
                 return
-            dialect, operation, rest = self._door(incoming)
-            record.client_dialect = dialect.name
-            if operation in ("models", "model"):
-                self._models(incoming, record, dialect, operation, rest)
+            if incoming.path.startswith(_PROVIDERS):
+                await self._pass(incoming, record, began_at)
                 return
-            await Exchange(house, incoming, dialect, operation, record, began_at).run()
+            door = self._doors.find(incoming.method, incoming.path, incoming.headers, incoming.query)
+            record.client_dialect = door.dialect.name
+            if door.operation in ("models", "model"):
+                await self._models(incoming, record, door)
+            elif door.operation == "note":
+                house.callers.identify(incoming.headers, incoming.query)
+                self._served(incoming, record, door.dialect.write_note(incoming.target))
+            else:
+                await Exchange(house, incoming, door, record, began_at).run()
         except Problem as problem:
             self._refused(incoming, record, problem.error)
         finally:
@@ -76,7 +71,8 @@ class App:
 
     def refuse(self, method: str, target: str, error: PeerError) -> tuple[int, list[tuple[str, str]], bytes]:
         """The wire's own error, in the shape of the path's dialect. The status stays the wire's."""
-        dialect = self._dialect_of(target.partition("?")[0], {})
+        path, _, query = target.partition("?")
+        dialect = self._doors.dialect_of(path, {}, query)
         request_id = "req_" + self.house.new_id()
         kind = _KINDS.get(error.status_hint, Kind.INTERNAL if error.status_hint == 500 else Kind.BAD_REQUEST)
         written = dialect.write_error(Error(Fault.REQUEST, kind, error.message), request_id)
@@ -125,74 +121,51 @@ class App:
         body = jsons.dump({"accounts": accounts, "waiting": house.admission.pool.waiting})
         incoming.respond(200, [_JSON], body)
 
-    def _door(self, incoming: Incoming) -> tuple[Dialect, Operation, str]:
-        """The dialect and operation of the path; `rest` is what stood for ``{model}``. Raises `Problem`."""
-        path = self._plain(incoming.path)
-        method = "GET" if incoming.method == "HEAD" else incoming.method  # the wire leaves the body away
-        methods = self._exact.get(path)
-        if methods is not None:
-            if method not in methods:
-                raise _wrong_method(incoming, sorted(methods))
-            choices, rest = methods[method], ""
-        else:
-            for prefix, found in self._prefixes.items():
-                if path.startswith(prefix) and len(path) > len(prefix):
-                    if method != "GET":
-                        raise _wrong_method(incoming, ["GET"])
-                    choices, rest = found, path[len(prefix) :]
-                    break
-            else:
-                known = ", ".join(sorted(path for path in self._exact if path.startswith("/v1")))
-                message = f"there is no {incoming.path[:200]!r} here; known paths: {known}"
-                raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, message))
-        for dialect, operation in choices:
-            if (dialect.name == "messages") == ("anthropic-version" in incoming.headers):
-                return dialect, operation, rest
-        return (*choices[0], rest)
-
-    def _plain(self, path: str) -> str:
-        """`path` without doubled slashes, doubled versions and a slash at the end."""
-        if "//" in path or path.endswith("/"):
-            path = "/" + "/".join(segment for segment in path.split("/") if segment)
-        while path.startswith("/v1/v1/"):
-            path = path[3:]
-        return path
-
-    def _dialect_of(self, path: str, headers: Mapping[str, str]) -> Dialect:
-        """Whose error shape to use for `path`, known or not."""
-        methods = self._exact.get(self._plain(path))
-        if methods is not None:
-            choices = [dialect for found in methods.values() for dialect, _ in found]
-            if len({dialect.name for dialect in choices}) == 1:
-                return choices[0]
-        return DIALECTS["messages" if "anthropic-version" in headers or "/messages" in path else "chat"]
-
-    def _models(
-        self, incoming: Incoming, record: ExchangeRecord, dialect: Dialect, operation: Operation, rest: str
-    ) -> None:
+    async def _pass(self, incoming: Incoming, record: ExchangeRecord, began_at: float) -> None:
+        """``/providers/NAME/…``: the provider's own API, with an account's key."""
         house = self.house
-        caller = house.callers.identify(incoming.headers)
+        name, _, path = incoming.path[len(_PROVIDERS) :].partition("/")
+        provider = house.providers.get(unquote(name))
+        if provider is None:
+            message = f"there is no provider {name[:100]!r}; there are: {', '.join(house.providers)}"
+            raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, message))
+        if any(unquote(segment) in (".", "..") for segment in path.split("/")):
+            raise Problem.bad_request("a path that is passed on holds no `.` or `..`")
+        door = Door(DIALECTS[next(iter(provider.endpoints.values())).dialect], "relay")
+        await Exchange(house, incoming, door, record, began_at).pass_on(provider, "/" + path)
+
+    async def _models(self, incoming: Incoming, record: ExchangeRecord, door: Door) -> None:
+        house, dialect, target = self.house, door.dialect, incoming.target
+        caller = house.callers.identify(incoming.headers, incoming.query)
         record.caller = caller.name
         models = house.models(house.routes.names(caller))
-        if operation == "models":
-            body = dialect.write_models(models, dict(parse_qsl(incoming.query)))
-        else:
-            wanted = unquote(rest)
-            found = next((model for model in models if model.id == wanted), None)
-            if found is None:
-                house.routes.resolve(wanted, caller)  # says which names are near, if it is unknown
-                found = house.catalogue.info(wanted, "ds2api")
-            body = dialect.write_model(found)
+        if door.operation == "models":
+            self._served(incoming, record, dialect.write_models(models, dict(parse_qsl(incoming.query)), target))
+            return
+        wanted = door.name or await _named_in(incoming)
+        found = next((model for model in models if model.id in (wanted, wanted.removesuffix(":latest"))), None)
+        if found is None:
+            house.routes.resolve(wanted, caller)  # says which names are near, if it is unknown
+            found = house.catalogue.info(wanted, "ds2api")
+        self._served(incoming, record, dialect.write_model(found, target))
+
+    def _served(self, incoming: Incoming, record: ExchangeRecord, body: bytes) -> None:
         record.status, record.ending = 200, Ending.SERVED
         incoming.respond(200, [_JSON, ("x-ds2api-request-id", record.id)], body)
 
     def _refused(self, incoming: Incoming, record: ExchangeRecord, error: Error) -> None:
-        written = self._dialect_of(incoming.path, incoming.headers).write_error(error, record.id)
-        record.status, record.ending, record.reason = written.status, Ending.REFUSED, str(error.kind)
+        dialect = self._doors.dialect_of(incoming.path, incoming.headers, incoming.query)
+        is_unspoken = error.kind is Kind.METHOD_NOT_ALLOWED and _wants_websocket(incoming)
+        if is_unspoken:
+            error = error.with_(message="this gateway speaks HTTP, not WebSocket: send the same request with POST")
+        written = dialect.write_error(error, record.id)
+        # Only a 426 makes Codex fall back at once; anything else costs it five reconnects (R150).
+        status = 426 if is_unspoken else written.status
+        record.status, record.ending, record.reason = status, Ending.REFUSED, str(error.kind)
         headers = [_JSON, ("x-ds2api-request-id", record.id), *written.headers]
         if error.kind is Kind.METHOD_NOT_ALLOWED and isinstance(error.details, list):
             headers.append(("allow", ", ".join(error.details)))
-        incoming.respond(written.status, headers, written.body)
+        incoming.respond(status, headers, written.body, close=is_unspoken)
 
 
 def _is_this_machine(peer: str) -> bool:
@@ -205,6 +178,24 @@ def _is_this_machine(peer: str) -> bool:
 def _forbidden() -> Problem:
     message = "this page is for the operator: set [admin] key_hash in the configuration and send that key"
     return Problem(Error(Fault.REQUEST, Kind.FORBIDDEN, message))
+
+
+def _wants_websocket(incoming: Incoming) -> bool:
+    return incoming.method == "GET" and incoming.headers.get("upgrade", "").lower() == "websocket"
+
+
+async def _named_in(incoming: Incoming) -> str:
+    """The model that a request for one model names in its body (Ollama: `model`, formerly `name`)."""
+    try:
+        body = jsons.parse_object(await incoming.read_body())
+    except PeerError as error:
+        raise Problem(client_error(error)) from None
+    except jsons.JsonError as error:
+        raise Problem.bad_request(f"the request body is {error}") from None
+    wanted = body.get("model") or body.get("name")
+    if not isinstance(wanted, str):
+        raise Problem.bad_request("model: required, the name of a model", "model")
+    return wanted
 
 
 def _wrong_method(incoming: Incoming, allowed: list[str]) -> Problem:

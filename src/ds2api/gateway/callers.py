@@ -10,6 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 
@@ -55,11 +56,12 @@ class Callers:
     def is_open(self) -> bool:
         return not self._by_hash
 
-    def identify(self, headers: Mapping[str, str]) -> Caller:
-        """The caller whose key stands in `headers`. Raises `Problem` (UNAUTHENTICATED), never with the key."""
+    def identify(self, headers: Mapping[str, str], query: str = "") -> Caller:
+        """The caller whose key stands in `headers`, or as ``key=`` in `query`, which is Gemini's way. Raises `Problem`
+        (UNAUTHENTICATED), never with the key."""
         if self.is_open:
             return ANONYMOUS
-        name, key = _presented(headers)
+        name, key = _presented(headers, query)
         if key is None:
             raise _unauthenticated(
                 "no key was sent; send the key that the operator of this gateway gave you as "
@@ -68,13 +70,13 @@ class Callers:
         caller = self._by_hash.get(key_hash(key))
         if caller is None:
             raise _unauthenticated(
-                f"the key in the `{name}` header is not known to this gateway; a provider's own key is not "
+                f"the key in `{name}` is not known to this gateway; a provider's own key is not "
                 "accepted here, ask the operator for one made by `ds2api key new`"
             )
         return caller
 
 
-def _presented(headers: Mapping[str, str]) -> tuple[str, str | None]:
+def _presented(headers: Mapping[str, str], query: str) -> tuple[str, str | None]:
     authorization = headers.get("authorization")
     if authorization is not None:
         scheme, _, key = authorization.partition(" ")
@@ -84,6 +86,9 @@ def _presented(headers: Mapping[str, str]) -> tuple[str, str | None]:
         key_only = headers.get(name)
         if key_only:
             return name, key_only.strip()
+    for name, value in parse_qsl(query) if "key=" in query else ():
+        if name == "key" and value:
+            return "key", value
     return "", None
 
 

@@ -48,7 +48,7 @@ class ClientAnswer:
     def open_stream(self, encoder: Encoder, wheel: TimerWheel, deadlines: Deadlines) -> None:
         """The client wants a stream: its head leaves with the first content, or by time."""
         headers = [
-            ("content-type", self._dialect.stream_type),
+            ("content-type", encoder.stream_type),
             ("cache-control", "no-cache"),
             ("x-accel-buffering", "no"),  # nginx in front of us must not buffer
             ("x-ds2api-request-id", self.record.id),
@@ -90,7 +90,7 @@ class ClientAnswer:
     def served(self, usage: Usage | None) -> None:
         """The answer is complete."""
         record = self.record
-        record.ending, record.status = Ending.SERVED, 200
+        record.ending, record.status = Ending.SERVED, record.status or 200
         if usage is not None:
             record.input_tokens, record.output_tokens = usage.input_total, usage.output_total
 

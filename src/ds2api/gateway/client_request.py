@@ -6,6 +6,7 @@ attempt is built from the client's own and nothing of an earlier one is in it (R
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ds2api import jsons
@@ -18,21 +19,46 @@ from ds2api.wire.headers import Headers
 __all__ = ["ClientRequest"]
 
 _JSON_TYPES = ("application/json", "text/json", "")
+# What `curl -d` says of any body, and so do Ollama's own examples. A page of another site can send it without asking
+# first, and then it says its origin.
+_CURL_TYPE = "application/x-www-form-urlencoded"
 
 
 class ClientRequest:
-    """One request body in `dialect`. Raises `Problem` where it is no such thing, naming the field."""
+    """One request body in `dialect`, sent to `path` (the whole target) by `caller`. Raises `Problem` where it is no
+    such thing, naming the field.
 
-    __slots__ = ("_universal", "body", "dialect", "headers", "path", "peek", "raw")
+    `keep` takes the finished answer, where a later request may go on from it. `is_replayed`: earlier items were put
+    in front of the client's own, so that its bytes are not what is to be sent.
+    """
 
-    def __init__(self, dialect: Dialect, raw: bytes, headers: Headers, path: str) -> None:
+    __slots__ = ("_universal", "body", "caller", "dialect", "headers", "is_replayed", "keep", "path", "peek", "raw")
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        raw: bytes,
+        headers: Headers,
+        path: str,
+        caller: str,
+        peek: Callable[[dict[str, Any], str], Peek] | None = None,
+    ) -> None:
         self.dialect = dialect
         self.raw = raw
         self.headers = headers
         self.path = path
+        self.caller = caller
         self.body: dict[str, Any] = _parsed(raw, headers)
-        self.peek: Peek = dialect.peek(self.body, path)
+        self.peek: Peek = (peek or dialect.peek)(self.body, path)
+        self.keep: Callable[[dict[str, Any]], None] | None = None
+        self.is_replayed = False
         self._universal: Request | None = None
+
+    def replay(self, body: dict[str, Any]) -> None:
+        """Go on with `body`, which holds what was said before as well."""
+        self.body = body
+        self.peek = self.dialect.peek(body, self.path)
+        self.is_replayed = True
 
     @property
     def universal(self) -> Request:
@@ -53,7 +79,8 @@ class ClientRequest:
 
 def _parsed(raw: bytes, headers: Headers) -> dict[str, Any]:
     media_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
+    is_curl = media_type == _CURL_TYPE and "origin" not in headers
+    if media_type not in _JSON_TYPES and not media_type.endswith("+json") and not is_curl:
         message = f"content-type {media_type[:100]!r} is not taken here; send application/json"
         raise Problem(Error(Fault.REQUEST, Kind.UNSUPPORTED_MEDIA, message))
     try:

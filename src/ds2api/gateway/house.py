@@ -17,6 +17,7 @@ from ds2api.gateway.providers import Provider
 from ds2api.gateway.routes import Routes
 from ds2api.gateway.settings import Deadlines, Retries
 from ds2api.records import AccessLog
+from ds2api.stores import Answers, StoreLimits, Thoughts
 from ds2api.universal.envelope import Sealer
 from ds2api.wire.timers import TimerWheel
 from ds2api.wire.upstream import Client
@@ -57,6 +58,8 @@ class House:
     log: AccessLog
     deadlines: Deadlines = field(default_factory=Deadlines)
     retries: Retries = field(default_factory=Retries)
+    answers: Answers = field(default_factory=lambda: Answers(StoreLimits()))
+    thoughts: Thoughts = field(default_factory=lambda: Thoughts(StoreLimits()))
     sealer: Sealer = field(default_factory=lambda: Sealer(secrets.token_bytes(32)))
     user_agent: str = "ds2api"
     wall: Callable[[], float] = time.time

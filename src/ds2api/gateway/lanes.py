@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from ds2api.dialects.contract import Decoder, Encoder, Tap
+from ds2api.gateway.course import Course
 from ds2api.universal import events as ev
 from ds2api.universal.errors import Error
-from ds2api.universal.restore import Restorer
 from ds2api.universal.usage import Usage
 
 __all__ = ["Lane", "Relay", "Translate"]
@@ -37,6 +37,11 @@ class Lane(Protocol):
 
     @property
     def usage(self) -> Usage | None: ...
+
+    @property
+    def answer_id(self) -> str | None:
+        """Under what id the provider itself keeps the answer, as far as is known."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """The client's bytes for the provider's `data`."""
@@ -72,6 +77,10 @@ class Relay:
     def usage(self) -> Usage | None:
         return self._tap.usage
 
+    @property
+    def answer_id(self) -> str | None:
+        return self._tap.answer_id
+
     def feed(self, data: bytes) -> bytes:
         return self._passed(self._tap.forward(data))
 
@@ -90,16 +99,17 @@ class Relay:
 class Translate:
     """Provider's dialect to client's, event by event."""
 
-    __slots__ = ("_decoder", "_encoder", "_restorer", "content_seen", "ended", "error", "usage")
+    __slots__ = ("_course", "_decoder", "_encoder", "answer_id", "content_seen", "ended", "error", "usage")
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, restorer: Restorer | None = None) -> None:
+    def __init__(self, decoder: Decoder, encoder: Encoder, course: Course | None = None) -> None:
         self._decoder = decoder
         self._encoder = encoder
-        self._restorer = restorer
+        self._course = course
         self.content_seen = False
         self.ended = False
         self.error: Error | None = None
         self.usage: Usage | None = None
+        self.answer_id: str | None = None  # what was translated is not what the provider keeps
 
     def feed(self, data: bytes) -> bytes:
         return self._take(self._decoder.feed(data))
@@ -108,8 +118,8 @@ class Translate:
         return b"" if self.ended or self.error is not None else self._take(self._decoder.end())
 
     def _take(self, events: list[ev.Event]) -> bytes:
-        if self._restorer is not None:
-            events = self._restorer.events(events)
+        if self._course is not None:
+            events = self._course.events(events)
         for event in events:
             kind = type(event)
             if kind is ev.TextDelta:

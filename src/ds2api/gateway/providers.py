@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.secret import Secret
@@ -23,7 +23,7 @@ from ds2api.wire.upstream import Origin
 
 __all__ = ["AUTH_STYLES", "PRESETS", "AuthStyle", "Endpoint", "Preset", "Provider", "endpoint"]
 
-AuthStyle = Literal["bearer", "x-api-key", "api-key", "none"]
+AuthStyle = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "none"]
 AUTH_STYLES: tuple[AuthStyle, ...] = get_args(AuthStyle)
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -92,6 +92,14 @@ class Endpoint:
     auth: AuthStyle = "bearer"
     flavour: str = ""
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request, from the configuration
+    query: str = ""  # likewise (Azure's `api-version`)
+
+    def target(self, path: str, model: str = "") -> str:
+        """The request target for the dialect's own `path`. A ``{model}`` in the base path stands for `model`."""
+        target = self.base_path.replace("{model}", quote(model, safe="")) + path
+        if not self.query:
+            return target
+        return f"{target}{'&' if '?' in target else '?'}{self.query}"
 
     @property
     def url(self) -> str:
@@ -129,6 +137,15 @@ class Provider:
         """Whether to ask for a stream, given what the client wants: the gather lane makes up the difference."""
         return wanted if self.streaming == "both" else self.streaming == "always"
 
+    def endpoint_at(self, path: str) -> tuple[Endpoint, str]:
+        """The endpoint whose API `path` belongs to, and what of it stands behind the endpoint's base. Clients write
+        the provider's own whole path, or only what follows its base URL."""
+        listed = sorted(self.endpoints.values(), key=lambda one: -len(one.base_path))
+        for one in listed:
+            if path.startswith(one.base_path + "/"):
+                return one, path[len(one.base_path) :]
+        return next(iter(self.endpoints.values())), path
+
     def endpoint_for(self, dialect: str) -> Endpoint:
         """The client's own dialect if this provider speaks it, else its preferred one."""
         return self.endpoints.get(dialect) or next(iter(self.endpoints.values()))
@@ -150,19 +167,23 @@ def endpoint(
         raise ValueError(f"{base_url!r} is not an http:// or https:// URL with a host name")
     if url.username or url.password:
         raise ValueError("a base URL holds no user name or key; put the key into `accounts`")
-    if url.query or url.fragment:
-        raise ValueError(f"{base_url!r}: a base URL has no query and no fragment")
+    if url.fragment:
+        raise ValueError(f"{base_url!r}: a base URL has no fragment")
+    if not all(part.startswith("api-version=") for part in url.query.split("&") if part):
+        raise ValueError(f"{base_url!r}: of a query only `api-version=…` belongs to a base URL")
     try:
         port = url.port or _DEFAULT_PORTS[url.scheme]
     except ValueError:
         raise ValueError(f"{base_url!r}: the port is not a number from 1 to 65535") from None
     speaks = DIALECTS[dialect]
     path = "/" + "/".join(segment for segment in url.path.split("/") if segment)
-    if path.endswith(speaks.generate_path):
+    if path.endswith(speaks.generate_path) and path.removesuffix(speaks.generate_path).strip("/"):
         without = base_url[: base_url.rindex(speaks.generate_path)]
         raise ValueError(f"{base_url!r} names the endpoint itself; write the base URL, {without!r}")
-    segments = path.strip("/").split("/")
-    if not any(_VERSION.match(segment) for segment in segments):
+    if speaks.version_prefix == "/api":
+        # Ollama's own API has no version; users take the URL that clients of chat are given.
+        path = path.removesuffix("/v1").removesuffix("/api") + "/api"
+    elif "{model}" not in path and not any(_VERSION.match(segment) for segment in path.strip("/").split("/")):
         path = path.rstrip("/") + speaks.version_prefix
     origin = Origin(url.scheme, url.hostname, port, unix_path, tls)  # type: ignore[arg-type]
-    return Endpoint(dialect, origin, path, auth, flavour, tuple(headers))
+    return Endpoint(dialect, origin, path, auth, flavour, tuple(headers), url.query)

@@ -24,12 +24,14 @@ class Extra:
     """Fields of one dialect that the universal format has no word for, as they came.
 
     `grave` names those whose loss most callers could not live with (`Losses.refuse_soft`); the others are
-    reported. Only the dialect that reads a field knows which it is.
+    reported. `quiet` holds what elsewhere cannot change the answer, so that its loss is none: only its own dialect
+    looks at it. Only the dialect that reads a field knows which it is.
     """
 
     dialect: str
     fields: dict[str, Any]
     grave: frozenset[str] = frozenset()
+    quiet: dict[str, Any] = field(default_factory=dict)
 
     def get(self, dialect: str) -> dict[str, Any]:
         """The fields, if they are `dialect`'s own; else nothing."""

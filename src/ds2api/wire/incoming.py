@@ -75,15 +75,18 @@ class Incoming:
             return await inflate(body, coding, self._connection.limits.body_bytes)
         return body
 
-    def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes = b"") -> None:
+    def respond(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes = b"", *, close: bool = False
+    ) -> None:
         """Send a whole answer. Length, date and connection fields are set here; HEAD, 204 and 304 go without body.
+        `close`: the connection ends behind it.
 
         Raises `LocalError` for a second answer and for what must not stand in a head; then nothing was sent.
         """
         lines = self._begin(status, headers)
         if status not in (204, 304):
             lines += b"content-length: %d\r\n" % len(body)
-        head = lines + self._connection.closing_lines(self._head, self_delimited=True) + b"\r\n"
+        head = lines + self._connection.closing_lines(self._head, self_delimited=not close) + b"\r\n"
         self.started = self.finished = True
         if self._muted or not body:
             self._write(head)

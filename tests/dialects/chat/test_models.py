@@ -17,7 +17,7 @@ MODELS = [ModelInfo("gpt-x", "openai", 5), ModelInfo("claude-x", "anthropic")]
 
 
 def test_sdk_reads_the_list() -> None:
-    with client(200, {"content-type": "application/json"}, DIALECT.write_models(MODELS, {})) as sdk:
+    with client(200, {"content-type": "application/json"}, DIALECT.write_models(MODELS, {}, "")) as sdk:
         assert [(one.id, one.owned_by, one.created) for one in sdk.models.list()] == [
             ("gpt-x", "openai", 5),
             ("claude-x", "anthropic", 0),
@@ -25,7 +25,7 @@ def test_sdk_reads_the_list() -> None:
 
 
 def test_one_model_is_written_alone() -> None:
-    assert Model.model_validate(json.loads(DIALECT.write_model(MODELS[0])), strict=True).id == "gpt-x"
+    assert Model.model_validate(json.loads(DIALECT.write_model(MODELS[0], "")), strict=True).id == "gpt-x"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ MODELS = [ModelInfo(f"claude-{at}", "o", created=1_700_000_000 if at == 0 else 0
 
 
 def page(**query: str) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(DIALECT.write_models(MODELS, query))
+    value: dict[str, Any] = json.loads(DIALECT.write_models(MODELS, query, ""))
     return value
 
 
@@ -27,7 +27,7 @@ def page(**query: str) -> dict[str, Any]:
 def test_sdk_pages_through_every_model_once(limit: int) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         query = dict(parse_qsl(urlsplit(str(request.url)).query))
-        return httpx2.Response(200, json=json.loads(DIALECT.write_models(MODELS, query)))
+        return httpx2.Response(200, json=json.loads(DIALECT.write_models(MODELS, query, "")))
 
     with anthropic.Anthropic(api_key="k", http_client=httpx2.Client(transport=httpx2.MockTransport(answer))) as sdk:
         found = list(sdk.models.list(limit=limit))
@@ -49,7 +49,7 @@ def test_pages_say_where_they_are() -> None:  # R170
     before = page(before_id="claude-3", limit="2")
     assert ([one["id"] for one in before["data"]], before["has_more"]) == (["claude-1", "claude-2"], True)
     assert page(limit="1000")["has_more"] is False
-    empty = json.loads(DIALECT.write_models([], {}))
+    empty = json.loads(DIALECT.write_models([], {}, ""))
     assert empty == {"data": [], "has_more": False, "first_id": None, "last_id": None}
 
 
@@ -71,7 +71,7 @@ def test_page_that_means_nothing_is_refused(name: str, value: str) -> None:
 
 
 def test_one_model_has_the_shape_of_an_entry() -> None:
-    entry = json.loads(DIALECT.write_model(ModelInfo("m", "o", 0, "The Model")))
+    entry = json.loads(DIALECT.write_model(ModelInfo("m", "o", 0, "The Model"), ""))
     assert entry == {
         "type": "model",
         "id": "m",

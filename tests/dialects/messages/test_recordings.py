@@ -12,6 +12,7 @@ from tests.dialects.messages.strict import check
 from ds2api.dialects.contract import Target
 from ds2api.dialects.messages import DIALECT
 from ds2api.universal import events as ev
+from ds2api.universal.errors import Problem
 from ds2api.universal.response import fold, play
 
 BROKEN_STREAMS = {"anthropic-spliced-message-start"}
@@ -130,8 +131,14 @@ def test_recorded_error_is_the_requests_fault() -> None:
 
 def test_recorded_token_count_is_read() -> None:
     recording = load("count-tokens-with-native-tools.0")
-    assert DIALECT.read_token_count(recording.response) == recording.response["input_tokens"]
+    counter = DIALECT.token_counter
+    assert counter is not None
+    assert counter.read_count(recording.response) == recording.response["input_tokens"]
     request = DIALECT.read_request(recording.request, {}, "/v1/messages/count_tokens?beta=true")
     assert request.max_output_tokens is None
-    assert json.loads(DIALECT.write_token_count(12)) == {"input_tokens": 12}
-    assert DIALECT.read_token_count({"input_tokens": True}) is None
+    assert json.loads(counter.write_count(12)) == {"input_tokens": 12}
+    with pytest.raises(Problem):
+        counter.read_count({"input_tokens": True})
+    question = counter.write_question(request, Target("p", "claude-opus-4-6"))
+    assert question.path == "/messages/count_tokens"
+    assert "max_tokens" not in json.loads(question.body)

@@ -8,13 +8,16 @@ from typing import Any
 from ds2api.dialects.chat import errors, peek, request_in, request_out, response_in, response_out, rewrite
 from ds2api.dialects.chat.decoder import ChatDecoder
 from ds2api.dialects.chat.encoder import ChatEncoder
+from ds2api.dialects.chat.fit import fits
 from ds2api.dialects.chat.flavours import flavour_of
 from ds2api.dialects.chat.models import written_model, written_models
 from ds2api.dialects.chat.tap import ChatTap
 from ds2api.dialects.contract import (
+    AnswerKeeper,
     Asker,
     Decoder,
     Dialect,
+    Embedder,
     Encoder,
     ModelInfo,
     Outgoing,
@@ -22,8 +25,10 @@ from ds2api.dialects.contract import (
     Route,
     Tap,
     Target,
+    TokenCounter,
     WrittenError,
 )
+from ds2api.dialects.openai_embeddings import OpenAiEmbedder
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.losses import Loss
 from ds2api.universal.request import Request
@@ -49,13 +54,32 @@ class ChatDialect:
         Route("POST", "/v1/chat/completions", "generate"),
         Route("GET", "/v1/models", "models"),
         Route("GET", "/v1/models/{model}", "model"),
+        Route("POST", "/v1/completions", "relay"),
+        Route("POST", "/v1/embeddings", "embed"),
     )
+    token_counter: TokenCounter | None = None
+    answer_keeper: AnswerKeeper | None = None
+    embedder: Embedder | None = OpenAiEmbedder("chat")
+
+    def claims(self, headers: Mapping[str, str], query: str) -> bool:
+        """Never for sure: whatever speaks on these paths and is nobody else's is a client of chat."""
+        return False
 
     def peek(self, body: dict[str, Any], path: str) -> Peek:
         return peek.peek(body, path)
 
     def must_ask_usage(self, flavour: str) -> bool:
         return flavour_of(flavour).stream_options
+
+    def wants_thoughts(self, flavour: str) -> bool:
+        return flavour_of(flavour).reasoning_with_calls
+
+    def fits(self, body: dict[str, Any], target: Target) -> bool:
+        return fits(body, target)
+
+    def relay_path(self, path: str, model: str) -> str:
+        plain = path.partition("?")[0]
+        return "/completions" if plain.endswith("/completions") and "/chat/" not in plain else self.generate_path
 
     def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
         return rewrite.rewrite(raw, body, model, ask_usage=ask_usage)
@@ -95,14 +119,14 @@ class ChatDialect:
     def write_error(self, error: Error, request_id: str) -> WrittenError:
         return errors.write_error(error, request_id)
 
-    def write_token_count(self, count: int) -> bytes:
-        raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, "Chat Completions has no way to count tokens."))
-
-    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes:
+    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes:
         return written_models(models)
 
-    def write_model(self, model: ModelInfo) -> bytes:
+    def write_model(self, model: ModelInfo, path: str) -> bytes:
         return written_model(model)
+
+    def write_note(self, path: str) -> bytes:
+        raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, f"there is nothing at {path[:200]!r}"))
 
 
 DIALECT: Dialect = ChatDialect()

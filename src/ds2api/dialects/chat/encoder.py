@@ -71,6 +71,8 @@ class _Part:
 class ChatEncoder:
     """See `contract.Encoder`. One for each stream."""
 
+    stream_type = "text/event-stream"
+
     __slots__ = (
         "_asker", "_before", "_choices", "_is_old", "_over", "_parts", "_said", "_tail", "_usage", "losses",
     )  # fmt: skip

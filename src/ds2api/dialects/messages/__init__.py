@@ -11,8 +11,7 @@ Both API versions are spoken (``2023-06-01``, ``2026-10-21``): they differ in wh
 from __future__ import annotations
 
 from ds2api.dialects.messages.dialect import MessagesDialect
-from ds2api.dialects.messages.token_count import read_token_count, write_token_count
 
-__all__ = ["DIALECT", "MessagesDialect", "read_token_count", "write_token_count"]
+__all__ = ["DIALECT", "MessagesDialect"]
 
 DIALECT = MessagesDialect()

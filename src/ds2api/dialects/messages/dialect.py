@@ -7,14 +7,27 @@ from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects import splice
-from ds2api.dialects.contract import Asker, ModelInfo, Outgoing, Peek, Route, Target, WrittenError
-from ds2api.dialects.messages import errors, peek, request_in, request_out, token_count
+from ds2api.dialects.contract import (
+    AnswerKeeper,
+    Asker,
+    Embedder,
+    ModelInfo,
+    Outgoing,
+    Peek,
+    Route,
+    Target,
+    TokenCounter,
+    WrittenError,
+)
+from ds2api.dialects.messages import errors, peek, request_in, request_out
 from ds2api.dialects.messages import models as model_list
 from ds2api.dialects.messages import response as whole
 from ds2api.dialects.messages.decoder import MessagesDecoder
 from ds2api.dialects.messages.encoder import MessagesEncoder
 from ds2api.dialects.messages.tap import MessagesTap
-from ds2api.universal.errors import Error
+from ds2api.dialects.messages.token_count import PATH as COUNT_PATH
+from ds2api.dialects.messages.token_count import MessagesTokenCounter
+from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.losses import Loss
 from ds2api.universal.request import Request
 from ds2api.universal.response import Response
@@ -22,7 +35,6 @@ from ds2api.universal.usage import Usage
 
 __all__ = ["MessagesDialect"]
 
-_COUNT = "/count_tokens"
 _RELAYED = ("anthropic-version", "anthropic-beta")
 
 
@@ -40,12 +52,28 @@ class MessagesDialect:
         Route("GET", "/v1/models", "models"),
         Route("GET", "/v1/models/{model}", "model"),
     )
+    token_counter: TokenCounter | None = MessagesTokenCounter()
+    answer_keeper: AnswerKeeper | None = None
+    embedder: Embedder | None = None
+
+    def claims(self, headers: Mapping[str, str], query: str) -> bool:
+        """Its SDKs always name the version; the credential's header tells nothing (`features.md` §1)."""
+        return "anthropic-version" in headers
 
     def peek(self, body: dict[str, Any], path: str) -> Peek:
         return peek.peek(body)
 
     def must_ask_usage(self, flavour: str) -> bool:
         return False
+
+    def wants_thoughts(self, flavour: str) -> bool:
+        return False
+
+    def fits(self, body: dict[str, Any], target: Target) -> bool:
+        return True
+
+    def relay_path(self, path: str, model: str) -> str:
+        return self.generate_path
 
     def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
         """Usage is always in the stream here, so `ask_usage` changes nothing."""
@@ -54,7 +82,7 @@ class MessagesDialect:
         return splice.replace_value(raw, "model", jsons.dump(model))
 
     def read_request(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
-        return request_in.read_request(body, headers, counts_only=path.partition("?")[0].endswith(_COUNT))
+        return request_in.read_request(body, headers, counts_only=path.partition("?")[0].endswith(COUNT_PATH))
 
     def write_request(self, request: Request, target: Target) -> Outgoing:
         return request_out.write_request(request, target)
@@ -90,14 +118,11 @@ class MessagesDialect:
     def write_error(self, error: Error, request_id: str) -> WrittenError:
         return errors.write_error(error, request_id)
 
-    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes:
+    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes:
         return model_list.write_models(models, query)
 
-    def write_model(self, model: ModelInfo) -> bytes:
+    def write_model(self, model: ModelInfo, path: str) -> bytes:
         return model_list.write_model(model)
 
-    def write_token_count(self, count: int) -> bytes:
-        return token_count.write_token_count(count)
-
-    def read_token_count(self, body: Any) -> int | None:
-        return token_count.read_token_count(body)
+    def write_note(self, path: str) -> bytes:
+        raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, f"there is nothing at {path[:200]!r}"))

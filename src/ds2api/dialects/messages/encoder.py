@@ -21,9 +21,9 @@ from typing import Any
 from urllib.parse import quote
 
 from ds2api import jsons
+from ds2api.dialects.arguments import RAW_REASON, as_object
 from ds2api.dialects.contract import Asker
 from ds2api.dialects.messages import proofs
-from ds2api.dialects.messages.arguments import RAW_REASON, as_object
 from ds2api.dialects.messages.citations import write_citation
 from ds2api.dialects.messages.errors import error_object
 from ds2api.dialects.messages.finish import write_finish
@@ -57,6 +57,8 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
 
 class MessagesEncoder:
     """`encode` events as they come; `losses` holds what this answer could not carry so far."""
+
+    stream_type = "text/event-stream"
 
     def __init__(self, asker: Asker) -> None:
         self.losses: list[Loss] = []

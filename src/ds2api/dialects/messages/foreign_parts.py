@@ -10,8 +10,8 @@ import base64
 import binascii
 from typing import Any
 
+from ds2api.dialects.arguments import RAW_REASON, as_object
 from ds2api.dialects.messages import proofs
-from ds2api.dialects.messages.arguments import RAW_REASON, as_object
 from ds2api.dialects.messages.writing import Writing
 from ds2api.universal.parts import (
     Audio,

@@ -12,13 +12,12 @@ import hashlib
 import re
 
 from ds2api.dialects.contract import Asker
+from ds2api.dialects.naming import ToolNames
 
-__all__ = ["CallIds", "ToolNames", "call_id", "message_id"]
+__all__ = ["CallIds", "call_id", "tool_names", "message_id"]
 
-_legal_name = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch
+_LEGAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _legal_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
-_illegal = re.compile(r"[^A-Za-z0-9_-]")
-_NAME_CHARACTERS = 128
 
 
 def message_id(given: str | None, asker: Asker) -> str:
@@ -31,20 +30,9 @@ def call_id(given: str | None, asker: Asker) -> str:
     return given if given and _legal_id(given) else "toolu_" + asker.new_id()
 
 
-class ToolNames:
-    """`changed` maps a name as Anthropic knows it to the client's."""
-
-    def __init__(self) -> None:
-        self.changed: dict[str, str] = {}
-
-    def of(self, name: str) -> str:
-        """The legal name for `name`: itself where it is legal."""
-        if _legal_name(name):
-            return name
-        digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
-        legal = f"{_illegal.sub('_', name)[: _NAME_CHARACTERS - 9]}_{digest}"
-        self.changed[legal] = name
-        return legal
+def tool_names() -> ToolNames:
+    """The names of one request, as Anthropic takes them."""
+    return ToolNames(_LEGAL_NAME, 128)
 
 
 class CallIds:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from ds2api import jsons
+from ds2api.dialects.arguments import RAW_REASON, as_object
 from ds2api.dialects.contract import Asker
 from ds2api.dialects.messages import proofs
-from ds2api.dialects.messages.arguments import RAW_REASON, as_object
 from ds2api.dialects.messages.citations import write_citation
 from ds2api.dialects.messages.decoder import MessagesDecoder
 from ds2api.dialects.messages.errors import broken, read_stream_error

@@ -6,7 +6,7 @@ from typing import Any
 
 from ds2api.dialects.contract import Target
 from ds2api.dialects.messages.capabilities import Capabilities, capabilities_of
-from ds2api.dialects.messages.naming import CallIds, ToolNames
+from ds2api.dialects.messages.naming import CallIds, tool_names
 from ds2api.universal.losses import Losses
 from ds2api.universal.parts import CacheMark, Extra
 from ds2api.universal.restore import Restore
@@ -26,7 +26,7 @@ class Writing:
         self.capabilities: Capabilities = capabilities_of(target.model, target.capabilities)
         self.losses = Losses(target.losses)
         self.restore = Restore()
-        self.names = ToolNames()
+        self.names = tool_names()
         self.ids = CallIds()
         self._marks: list[tuple[dict[str, Any], str]] = []
 

@@ -1,0 +1,106 @@
+"""One request to a provider with a leased account's key, and what a refusal of it says.
+
+The only place where a request of the gateway's leaves: origin and key are the endpoint's own, and nothing that a
+client sent decides where to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ds2api.accounts import Lease, read_announced
+from ds2api.dialects.contract import Dialect
+from ds2api.gateway.failures import AttemptFailed, connection_failed, redirect_error
+from ds2api.gateway.house import House
+from ds2api.gateway.providers import Endpoint, Provider
+from ds2api.records import ExchangeRecord
+from ds2api.wire.errors import PeerError
+from ds2api.wire.upstream import Answer
+
+__all__ = ["ERROR_BODY_BYTES", "Call"]
+
+# Of an error answer: enough for any JSON error seen (Azure's content filter, 6 KB), not for a page of HTML.
+ERROR_BODY_BYTES = 256 * 1024
+
+
+class Call:
+    """What an attempt at `endpoint` on the account of `lease` says and hears."""
+
+    __slots__ = ("_house", "_lease", "_provider", "_record", "endpoint")
+
+    def __init__(
+        self, house: House, provider: Provider, endpoint: Endpoint, lease: Lease, record: ExchangeRecord
+    ) -> None:
+        self._house = house
+        self._provider = provider
+        self._lease = lease
+        self._record = record
+        self.endpoint = endpoint
+
+    async def send(
+        self,
+        path: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        model: str = "",
+        accept: str = "application/json",
+        method: str = "POST",
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Send it; gives the answer's head. `path` stands behind the endpoint's base. Raises `AttemptFailed`."""
+        endpoint = self.endpoint
+        own = [("accept", accept), ("accept-encoding", "identity"), ("user-agent", self._house.user_agent)]
+        if body or method == "POST":
+            own.insert(0, ("content-type", content_type))
+        try:
+            answer = await self._house.client.send(
+                endpoint.origin,
+                method,
+                endpoint.target(path, model),
+                [
+                    *own,
+                    *headers,
+                    *endpoint.headers,
+                    *endpoint.credential(self._provider.secrets.get(self._lease.account.id)),
+                ],
+                body,
+                first_byte_idle_s=self._provider.first_byte_idle_s,
+            )
+        except PeerError as error:
+            raise connection_failed(error, self._provider.name) from None
+        self._record.upstream_id = _upstream_id(answer)
+        return answer
+
+    async def failure_of(self, answer: Answer, dialect: Dialect) -> AttemptFailed:
+        """What the provider's error answer says, in the words of `dialect`. Closes nothing."""
+        if answer.status < 400:
+            return AttemptFailed(redirect_error(answer.status, self._provider.name))
+        try:
+            body = await answer.read(ERROR_BODY_BYTES)
+        except PeerError:
+            body = b""  # the status says enough
+        announced = read_announced(answer.headers, self._house.wall())
+        error = dialect.read_error(answer.status, answer.headers, body)
+        if error.retry_after_s is None:
+            error = error.with_(retry_after_s=announced.retry_after_s)
+        return AttemptFailed(error, announced)
+
+    async def whole(self, answer: Answer, dialect: Dialect, limit_bytes: int | None = None) -> bytes:
+        """The body of an answer that went well; the connection is done with. Raises `AttemptFailed`."""
+        try:
+            if answer.status >= 300:
+                raise await self.failure_of(answer, dialect)
+            return await answer.read(limit_bytes)
+        except PeerError as error:
+            raise connection_failed(error, self._provider.name) from None
+        finally:
+            answer.close()
+
+
+def _upstream_id(answer: Answer) -> str:
+    """The provider's own request id, for its support and for the client's log; only if it is plain text."""
+    headers: Any = answer.headers
+    found = headers.get("x-request-id") or headers.get("request-id") or headers.get("x-generation-id") or ""
+    return found[:200] if found.isascii() and found.isprintable() else ""
