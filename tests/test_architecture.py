@@ -17,7 +17,7 @@ LEVELS = (
     ("jsons",),
     ("universal", "wire"),
     ("records",),
-    ("dialects",),
+    ("dialects", "prompted"),
     ("accounts", "stores"),
     ("gateway",),
     ("demo", "console"),

@@ -23,9 +23,11 @@ from ds2api.accounts import Account, Policy
 from ds2api.config_providers import ProviderReader
 from ds2api.config_values import joined
 from ds2api.gateway.callers import Caller, key_hash
-from ds2api.gateway.providers import PRESETS, Provider
-from ds2api.gateway.routes import Route
+from ds2api.gateway.presets import PRESETS
+from ds2api.gateway.providers import Provider
+from ds2api.gateway.routes import Route, ToolStyle
 from ds2api.gateway.settings import Deadlines, Retries
+from ds2api.prompted import FORMATS
 from ds2api.records import LogFormat
 from ds2api.stores import StoreLimits
 from ds2api.universal.losses import LossPolicy
@@ -224,10 +226,14 @@ class _Reader(ProviderReader):
         for name, given in table.items():
             path = f'models."{name}"'
             losses: LossPolicy = "report"
+            tools: ToolStyle = "native"
+            form = ""
             targets = given
             if isinstance(given, dict):
-                self.known(given, path, ["targets", "losses"])
+                self.known(given, path, ["targets", "losses", "tools", "tool_format"])
                 targets = given.get("targets")
+                tools = self.choice(given.get("tools", "native"), joined(path, "tools"), get_args(ToolStyle)) or tools
+                form = self.choice(given.get("tool_format", ""), joined(path, "tool_format"), ["", *FORMATS]) or ""
                 losses = (
                     self.choice(given.get("losses", "report"), joined(path, "losses"), get_args(LossPolicy)) or losses
                 )
@@ -246,7 +252,7 @@ class _Reader(ProviderReader):
                         f"did you mean {nearest[0]!r}?" if nearest else f"configured: {', '.join(providers) or 'none'}"
                     )
                     self.problem(path, f"target {target!r}: there is no provider {provider!r}; {hint}")
-            routes.append(Route(name, tuple(targets), losses))
+            routes.append(Route(name, tuple(targets), losses, tools, form))
         return routes
 
     def callers(self, table: Mapping[str, Any]) -> list[tuple[str, Caller]]:

@@ -16,11 +16,22 @@ from ds2api.accounts import Account, AccountLimits
 from ds2api.config_keys import KeySources
 from ds2api.config_values import joined
 from ds2api.dialects.registry import DIALECTS
-from ds2api.gateway.providers import AUTH_STYLES, PRESETS, AuthStyle, Endpoint, Provider, endpoint
+from ds2api.gateway.presets import AUTH_STYLES, PRESETS, AuthStyle
+from ds2api.gateway.providers import Endpoint, Provider, endpoint
 from ds2api.gateway.secret import Secret
 from ds2api.wire.settings import TlsClient
 
 __all__ = ["ProviderReader"]
+
+
+# How each dialect's own servers want their key.
+_AUTH: Mapping[str, AuthStyle] = {"messages": "x-api-key", "gemini": "x-goog-api-key"}
+
+
+def _has_keys(given: Mapping[str, Any]) -> bool:
+    listed = given.get("accounts")
+    accounts = listed if isinstance(listed, list) else []
+    return any(word.startswith("key") for one in accounts if isinstance(one, dict) for word in one)
 
 
 class ProviderReader(KeySources):
@@ -91,9 +102,11 @@ class ProviderReader(KeySources):
         headers = self.headers(given, path)
         built: dict[str, Endpoint] = {}
         for dialect, url in urls.items():
-            auth: AuthStyle = (preset.auth.get(dialect, "bearer") if preset else None) or (
-                "x-api-key" if dialect == "messages" else "bearer"
-            )
+            auth: AuthStyle = _AUTH.get(dialect, "bearer") if preset is None else preset.auth.get(dialect, "bearer")
+            if auth == "none" and _has_keys(given):  # a local server behind a key of its user's
+                auth = _AUTH.get(dialect, "bearer")
+            elif dialect == "ollama" and "accounts" not in given:
+                auth = "none"
             if "auth" in given:
                 auth = self.choice(given["auth"], joined(path, "auth"), AUTH_STYLES) or auth
             try:
@@ -101,10 +114,11 @@ class ProviderReader(KeySources):
                     dialect,
                     url,
                     auth=auth,
-                    flavour=flavour if dialect == "chat" else "",
+                    flavour=flavour,
                     headers=headers,
                     tls=tls,
                     unix_path=self.text(given, "unix", path),
+                    is_bare=preset is not None and preset.is_bare,
                 )
             except ValueError as error:
                 self.problem(joined(path, "base_url"), str(error))
@@ -129,6 +143,9 @@ class ProviderReader(KeySources):
                     path,
                     "is no preset, so it needs `base_url` and `dialects`; presets: " + ", ".join(PRESETS) + "." + hint,
                 )
+                return None
+            if not any(preset.values()):
+                self.problem(joined(path, "base_url"), "is missing: this provider gives each customer a URL of its own")
                 return None
             return {dialect: preset[dialect] for dialect in dialects or preset if dialect in preset}
         if isinstance(url, str):

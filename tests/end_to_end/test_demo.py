@@ -14,7 +14,9 @@ import pytest
 from tests.end_to_end.harness import Running, demo_gateway
 from tests.end_to_end.sdk import MODES, Mode, ask_chat, ask_messages
 
-UPSTREAMS = ["demo", "demo-over-chat", "demo-over-messages"]
+from ds2api.dialects.registry import DIALECTS
+
+UPSTREAMS = ["demo", *(f"demo-over-{dialect}" for dialect in DIALECTS)]
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WEATHER = {
     "type": "object",
@@ -103,7 +105,7 @@ def test_messages_calls_a_tool_and_reads_its_result(demo: Running, model: str, m
 
 
 @modes
-@models
+@pytest.mark.parametrize("model", [model for model in UPSTREAMS if model != "demo-over-ollama"])  # see test_clients
 def test_a_forced_choice_is_kept(demo: Running, model: str, mode: Mode) -> None:
     chosen = ask_chat(
         demo.url,
@@ -166,7 +168,7 @@ def test_stream_helpers_of_the_sdks(demo: Running) -> None:
 
 
 def test_model_lists_in_the_shape_of_whoever_asks(demo: Running) -> None:
-    names = {"demo", "demo-mini", "demo-over-chat", "demo-over-messages"}
+    names = {"demo", "demo-mini", *(f"demo-over-{dialect}" for dialect in DIALECTS)}
     with openai.OpenAI(base_url=demo.url + "/v1", api_key="x", max_retries=0) as client:
         assert {model.id for model in client.models.list()} == names
         assert client.models.retrieve("demo").id == "demo"

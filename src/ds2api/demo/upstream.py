@@ -15,6 +15,7 @@ from ds2api import jsons
 from ds2api.demo.script import pieces, reply
 from ds2api.dialects.contract import Asker, Dialect, ModelInfo
 from ds2api.dialects.registry import DIALECTS
+from ds2api.gateway.doors import Doors
 from ds2api.universal import estimate
 from ds2api.universal import events as ev
 from ds2api.universal.errors import Error, Fault, Kind, Problem
@@ -36,24 +37,30 @@ MODELS = ("demo", "demo-mini")
 # A fast reader reads about 6 words a second, current models write 30 to 80: a pace at which a person sees it run.
 PACE_S = 0.03
 _BUSY_EVERY = 3
+# What stands before a path tells dialects apart that share it (`gateway.doors`).
+_PREFIXES: Mapping[str, str] = {
+    "chat": "openai", "responses": "openai", "messages": "anthropic", "gemini": "gemini", "ollama": "ollama",
+    "mistral": "mistral",
+}  # fmt: skip
 _RETRY_AFTER_S = 20.0
 
 
 def demo_table(base_url: str) -> dict[str, Any]:
     """The configuration (as `config.from_mapping` takes it) of a gateway in front of the demo at `base_url`.
 
-    Besides the pool of three accounts that speaks both dialects there is one provider for each dialect alone, so
+    Besides the pool of three accounts that speaks all dialects there is one provider for each dialect alone, so
     that translation can be watched: a chat client that asks for ``demo-over-messages`` is translated.
     """
+    urls = {dialect: f"{base_url}/{_PREFIXES[dialect]}" for dialect in DIALECTS}
     three = [{"name": name, "key": key} for name, key in DEMO_KEYS.items()]
     one = three[:1]
     table: dict[str, Any] = {
-        "providers": {"demo": {"dialects": list(DIALECTS), "base_url": base_url, "auth": "bearer", "accounts": three}},
+        "providers": {"demo": {"base_url": urls, "auth": "bearer", "accounts": three}},
         "models": dict.fromkeys(MODELS, "demo"),
     }
     for dialect in DIALECTS:
         name = f"demo-{dialect}"
-        table["providers"][name] = {"dialects": [dialect], "base_url": base_url, "auth": "bearer", "accounts": one}
+        table["providers"][name] = {"base_url": {dialect: urls[dialect]}, "auth": "bearer", "accounts": one}
         table["models"][f"demo-over-{dialect}"] = f"{name}/demo"
     return table
 
@@ -66,28 +73,23 @@ class DemoUpstream:
         self._count = 0
         self._busy_count = 0
         self._server = Server(self._handle, self._refuse, limits=Limits(), timeouts=Timeouts())
-        self._doors: dict[tuple[str, str], tuple[Dialect, str]] = {
-            (route.method, route.path): (dialect, route.operation)
-            for dialect in DIALECTS.values()
-            for route in dialect.routes
-        }
+        self._doors = Doors(DIALECTS.values())
         self.base_url = ""
 
     async def __aenter__(self) -> DemoUpstream:
-        self.base_url = "http://" + await self._server.listen("127.0.0.1:0") + "/v1"
+        self.base_url = "http://" + await self._server.listen("127.0.0.1:0")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._server.drain(0.0)
 
     async def _handle(self, incoming: Incoming) -> None:
-        door = self._doors.get((incoming.method, incoming.path))
-        if door is None:
+        try:
+            door = self._doors.find(incoming.method, incoming.path, incoming.headers, incoming.query)
+        except Problem:
             incoming.respond(404, [], b"")
             return
-        dialect, operation = door
-        if "anthropic-version" in incoming.headers:
-            dialect = DIALECTS["messages"]
+        dialect, operation = door.dialect, door.operation
         self._count += 1
         request_id = f"req_demo{self._count:06}"
         try:
@@ -100,7 +102,8 @@ class DemoUpstream:
             body = jsons.parse_object(raw)
             if operation == "count_tokens":
                 count = estimate.input_tokens(len(raw))
-                incoming.respond(200, [("content-type", "application/json")], jsons.dump({"input_tokens": count}))
+                assert dialect.token_counter is not None
+                incoming.respond(200, [("content-type", "application/json")], dialect.token_counter.write_count(count))
                 return
             self._judge_key(incoming.headers.get("authorization", ""))
             await self._answer(incoming, dialect, body, request_id)
@@ -123,8 +126,8 @@ class DemoUpstream:
             raise Problem(Error(Fault.REQUEST, Kind.UNAUTHENTICATED, "Incorrect API key provided."))
 
     async def _answer(self, incoming: Incoming, dialect: Dialect, body: dict[str, Any], request_id: str) -> None:
-        request = dialect.read_request(body, incoming.headers, incoming.path)
-        peek = dialect.peek(body, incoming.path)
+        request = dialect.read_request(body, incoming.headers, incoming.target)
+        peek = dialect.peek(body, incoming.target)
         if request.model not in MODELS:
             message = f"The model `{request.model[:100]}` does not exist."
             raise Problem(Error(Fault.REQUEST, Kind.MODEL_NOT_FOUND, message, "model", code="model_not_found"))
@@ -137,6 +140,7 @@ class DemoUpstream:
             peek.stream,
             peek.wants_usage,
             request=request,
+            form=peek.form,
         )
         parts = reply(request, f"call_demo{number:06}")
         text_bytes = sum(len(part.text if isinstance(part, Text) else getattr(part, "arguments", "")) for part in parts)

@@ -1,7 +1,8 @@
 """A call's arguments: JSON text on the universal side, an object in the protocols that know objects only.
 
 Anthropic, Gemini and Ollama take nothing else, and their SDKs fail on it. What is no object goes as
-``{"_raw": "…"}``, with a loss (`mapping.md` §2, Args); nothing at all is ``{}``. The free text of a custom tool goes as ``{"input": "…"}``.
+``{"_raw": "…"}``, with a loss (`mapping.md` §2, Args); nothing at all is ``{}``. The free text of a custom tool goes
+as ``{"input": "…"}``.
 """
 
 from __future__ import annotations

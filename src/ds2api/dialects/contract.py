@@ -117,6 +117,7 @@ class Asker:
     sealer: Sealer | None = None
     request: Request | None = None
     form: str = ""  # `Peek.form`
+    previous_id: str | None = None  # of the answer that the gateway itself put in front of the request
     keep: Callable[[dict[str, Any]], None] | None = None  # takes the finished answer, where it can be asked for again
 
 

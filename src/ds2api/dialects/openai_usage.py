@@ -1,7 +1,7 @@
 """OpenAI's usage block, taken apart into disjoint counters and put together again (`features.md` §5).
 
 `prompt_tokens` holds cached and cache-written tokens, `completion_tokens` holds reasoning. Accents that were
-recorded and are read here: DeepSeek's `prompt_cache_hit_tokens`; xAI's completion *without* its reasoning and
+recorded and are read here: cached tokens under three more names; xAI's completion *without* its reasoning and
 Google's without its thoughts, both of which show in the total. What was not said stays None; an explicit 0
 stays 0. The block as it came is kept in `raw` and written back whole by the dialect that read it.
 """
@@ -15,6 +15,10 @@ from ds2api.universal.usage import Usage
 __all__ = ["read_usage", "written_usage"]
 
 
+# Where it stands beside the details, or in place of them: DeepSeek, Moonshot and Hugging Face, Mistral (recorded).
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+
+
 def read_usage(block: dict[str, Any], dialect: str) -> Usage:
     """The counters of `block`. Total: whatever is no whole number is not known."""
     prompt = _count(block, "prompt_tokens")
@@ -23,7 +27,7 @@ def read_usage(block: dict[str, Any], dialect: str) -> Usage:
     completion_details = _details(block, "completion_tokens_details")
     cached = _count(prompt_details, "cached_tokens")
     if cached is None:
-        cached = _count(block, "prompt_cache_hit_tokens")
+        cached = next((one for name in _CACHED if (one := _count(block, name)) is not None), None)
     written = _count(prompt_details, "cache_write_tokens")
     reasoning = _count(completion_details, "reasoning_tokens")
     total = _count(block, "total_tokens")

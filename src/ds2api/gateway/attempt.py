@@ -27,8 +27,10 @@ from ds2api.gateway.lanes import Lane, Relay, Translate
 from ds2api.gateway.pump import Pump
 from ds2api.gateway.remembering import Listener, completed
 from ds2api.gateway.routes import ResolvedTarget
+from ds2api.prompted import FORMATS, CallFinder, format_for, with_prompted_tools
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.events import Event
+from ds2api.universal.losses import Losses
 from ds2api.universal.response import Folder, Response, fold, play
 from ds2api.universal.restore import Restorer
 from ds2api.universal.usage import Usage
@@ -72,6 +74,7 @@ class Attempt:
             anthropic_version=place.provider.anthropic_version,
             sealer=house.sealer,
         )
+        self._finder: CallFinder | None = None
         self._listener = Listener(
             self._target,
             wants_thoughts=self._dialect.wants_thoughts(self._endpoint.flavour),
@@ -87,6 +90,7 @@ class Attempt:
             and peek.can_relay
             and not peek.pins
             and not request.is_replayed
+            and place.tools == "native"
             and self._dialect.fits(request.body, self._target)
         )
         # The gateway alone wants it: what comes of it is taken out again.
@@ -132,13 +136,26 @@ class Attempt:
         universal = completed(request.universal, self._target, house.thoughts, request.caller, house.now())
         if self._streams != universal.stream:
             universal = replace(universal, stream=self._streams)
-        return dialect.write_request(universal, self._target)
+        if self._place.tools == "native":
+            return dialect.write_request(universal, self._target)
+        losses = Losses(self._target.losses)
+        form = FORMATS[self._place.tool_format] if self._place.tool_format else format_for(self._place.model)
+        outgoing = dialect.write_request(with_prompted_tools(universal, form, losses), self._target)
+        outgoing.losses = losses.items + outgoing.losses
+        return outgoing
 
     def _course(self, outgoing: Outgoing) -> Course | None:
         """What the answer's events go through. The thoughts of a client that holds them itself are its own affair."""
         if self._is_relay:
             return None
-        steps: list[Step] = [Restorer(outgoing.restore)] if outgoing.restore else []
+        steps: list[Step] = []
+        if self._place.tools == "prompted":
+            tools = [tool for tool in self._request.universal.tools if not tool.hosted]
+            custom = [tool.name for tool in tools if tool.custom]
+            self._finder = CallFinder([tool.name for tool in tools], custom, self._house.new_id)
+            steps.append(self._finder)
+        if outgoing.restore:
+            steps.append(Restorer(outgoing.restore))
         steps.append(self._listener)
         return Course(steps)
 
@@ -159,6 +176,7 @@ class Attempt:
             request=request.universal_if_read,
             form=request.peek.form,
             keep=request.keep,
+            previous_id=request.previous_id,
         )
 
     async def _stream(self, answer: Answer, course: Course | None) -> Usage | None:
@@ -168,6 +186,8 @@ class Attempt:
         encoder = self._request.dialect.encoder(self._asker())
         if client.stream.committed:
             encoder.losses.extend(client.losses)  # the head has left without them
+        if self._finder is not None:
+            self._finder.losses = encoder.losses
         lane = self._lane(encoder, course)
         pump = Pump(answer, lane, self._incoming, client.stream, house.wheel, self._event_idle_s)
         try:
@@ -252,7 +272,7 @@ class Attempt:
 
     def _respond(self, response: Response) -> Usage | None:
         body, losses = self._request.dialect.write_response(response, self._asker())
-        self._answer.losses += losses
+        self._answer.losses += losses if self._finder is None else [*losses, *self._finder.losses]
         self._remember()
         self._answer.send_whole(body)
         return response.usage

@@ -29,10 +29,22 @@ class ClientRequest:
     such thing, naming the field.
 
     `keep` takes the finished answer, where a later request may go on from it. `is_replayed`: earlier items were put
-    in front of the client's own, so that its bytes are not what is to be sent.
+    in front of the client's own, so that its bytes are not what is to be sent; `previous_id` says of which answer.
     """
 
-    __slots__ = ("_universal", "body", "caller", "dialect", "headers", "is_replayed", "keep", "path", "peek", "raw")
+    __slots__ = (
+        "_universal",
+        "body",
+        "caller",
+        "dialect",
+        "headers",
+        "is_replayed",
+        "keep",
+        "path",
+        "peek",
+        "previous_id",
+        "raw",
+    )
 
     def __init__(
         self,
@@ -52,10 +64,12 @@ class ClientRequest:
         self.peek: Peek = (peek or dialect.peek)(self.body, path)
         self.keep: Callable[[dict[str, Any]], None] | None = None
         self.is_replayed = False
+        self.previous_id: str | None = None
         self._universal: Request | None = None
 
     def replay(self, body: dict[str, Any]) -> None:
         """Go on with `body`, which holds what was said before as well."""
+        self.previous_id = self.peek.previous_id
         self.body = body
         self.peek = self.dialect.peek(body, self.path)
         self.is_replayed = True

@@ -1,7 +1,6 @@
 """Providers: named upstreams, the dialects they speak, where, and how a key is shown to them.
 
-`PRESETS` is what a newcomer need not know: base URLs and header styles, each from the provider's own documents.
-Everything else is built from the configuration by `endpoint`.
+Built from the configuration by `endpoint`; what is known of a provider by its name alone is in `presets`.
 
 One function makes an endpoint's path of a base URL, however its user wrote it (R144): with or without the
 version, with or without a slash. A URL that already names the endpoint is refused with a hint, since whatever
@@ -12,74 +11,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from ds2api.dialects.registry import DIALECTS
+from ds2api.gateway.presets import AuthStyle
 from ds2api.gateway.secret import Secret
 from ds2api.wire.settings import TlsClient
 from ds2api.wire.upstream import Origin
 
-__all__ = ["AUTH_STYLES", "PRESETS", "AuthStyle", "Endpoint", "Preset", "Provider", "endpoint"]
-
-AuthStyle = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "none"]
-AUTH_STYLES: tuple[AuthStyle, ...] = get_args(AuthStyle)
+__all__ = ["Endpoint", "Provider", "endpoint"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VERSION = re.compile(r"^v\d+(?:(?:alpha|beta)\d*)?$")
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """What is known of a provider by its name. `models` are patterns of its own model names: they decide where
-    a plain name goes when several providers are configured and no `[models]` table says it."""
-
-    base_urls: Mapping[str, str]  # dialect → base URL, the preferred dialect first
-    auth: Mapping[str, AuthStyle] = field(default_factory=dict)  # dialect → style; "bearer" where not said
-    flavour: str = ""
-    models: tuple[str, ...] = ()
-    environment: str = ""  # where its users keep their keys
-
-
-PRESETS: Mapping[str, Preset] = {
-    # developers.openai.com/api/reference; platform.claude.com/docs/en/api (x-api-key is taken by both versions)
-    "openai": Preset(
-        {"chat": "https://api.openai.com/v1"},
-        flavour="openai",
-        models=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"),
-        environment="OPENAI_API_KEY",
-    ),
-    "anthropic": Preset(
-        {"messages": "https://api.anthropic.com/v1"},
-        {"messages": "x-api-key"},
-        models=("claude-*",),
-        environment="ANTHROPIC_API_KEY",
-    ),
-    # api-docs.deepseek.com (guides/anthropic_api)
-    "deepseek": Preset(
-        {"chat": "https://api.deepseek.com", "messages": "https://api.deepseek.com/anthropic"},
-        {"messages": "x-api-key"},
-        flavour="deepseek",
-        models=("deepseek-*",),
-        environment="DEEPSEEK_API_KEY",
-    ),
-    # openrouter.ai/docs/api/reference/overview
-    "openrouter": Preset(
-        {"chat": "https://openrouter.ai/api/v1"}, flavour="openrouter", environment="OPENROUTER_API_KEY"
-    ),
-    # console.groq.com/docs/openai
-    "groq": Preset({"chat": "https://api.groq.com/openai/v1"}, flavour="groq", environment="GROQ_API_KEY"),
-    # docs.mistral.ai/api
-    "mistral": Preset(
-        {"chat": "https://api.mistral.ai/v1"},
-        flavour="mistral",
-        models=("mistral-*", "open-mi*", "codestral-*", "ministral-*", "magistral-*"),
-        environment="MISTRAL_API_KEY",
-    ),
-    # docs.ollama.com/api/openai-compatibility and anthropic-compatibility
-    "ollama": Preset({"chat": "http://127.0.0.1:11434/v1", "messages": "http://127.0.0.1:11434/v1"}, {"chat": "none"}),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +61,8 @@ class Endpoint:
             return []
         if self.auth == "bearer":
             return [("authorization", f"Bearer {secret.reveal()}")]
-        return [(self.auth, secret.reveal())]
+        names = ("x-api-key", "api-key") if self.auth == "foundry" else (self.auth,)
+        return [(name, secret.reveal()) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +106,10 @@ def endpoint(
     headers: Sequence[tuple[str, str]] = (),
     tls: TlsClient | None = None,
     unix_path: str | None = None,
+    is_bare: bool = False,
 ) -> Endpoint:
-    """The endpoint at `base_url`. Raises `ValueError` with what to write instead."""
+    """The endpoint at `base_url`; `is_bare`: this API has no version in its path. Raises `ValueError` with what to
+    write instead."""
     url = urlsplit(base_url)
     if url.scheme not in _DEFAULT_PORTS or not url.hostname:
         raise ValueError(f"{base_url!r} is not an http:// or https:// URL with a host name")
@@ -183,7 +131,11 @@ def endpoint(
     if speaks.version_prefix == "/api":
         # Ollama's own API has no version; users take the URL that clients of chat are given.
         path = path.removesuffix("/v1").removesuffix("/api") + "/api"
-    elif "{model}" not in path and not any(_VERSION.match(segment) for segment in path.strip("/").split("/")):
+    elif (
+        not is_bare
+        and "{model}" not in path
+        and not any(_VERSION.match(segment) for segment in path.strip("/").split("/"))
+    ):
         path = path.rstrip("/") + speaks.version_prefix
     origin = Origin(url.scheme, url.hostname, port, unix_path, tls)  # type: ignore[arg-type]
     return Endpoint(dialect, origin, path, auth, flavour, tuple(headers), url.query)

@@ -12,13 +12,17 @@ import difflib
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ds2api.gateway.callers import Caller
 from ds2api.gateway.providers import Provider
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.losses import LossPolicy
 
-__all__ = ["ResolvedTarget", "Route", "Routes"]
+__all__ = ["ResolvedTarget", "Route", "Routes", "ToolStyle"]
+
+# "prompted": the model has no tools of its own; they are told in words and found in its text.
+ToolStyle = Literal["native", "prompted"]
 
 _NEAREST = 3
 
@@ -30,6 +34,8 @@ class Route:
     name: str
     targets: tuple[str, ...]
     losses: LossPolicy = "report"
+    tools: ToolStyle = "native"
+    tool_format: str = ""
 
     @property
     def is_pattern(self) -> bool:
@@ -50,6 +56,8 @@ class ResolvedTarget:
     provider: Provider
     model: str
     losses: LossPolicy = "report"
+    tools: ToolStyle = "native"
+    tool_format: str = ""  # of `prompted.FORMATS`; "" for what the model's name tells
 
 
 class Routes:
@@ -121,7 +129,7 @@ class Routes:
             model = asked
         else:
             model = model.replace("*", matched)
-        return ResolvedTarget(self._providers[provider_name], model, route.losses)
+        return ResolvedTarget(self._providers[provider_name], model, route.losses, route.tools, route.tool_format)
 
     def _home(self, model: str) -> Provider | None:
         """Whose model is that? Only its own patterns or list tell, unless there is but one provider."""

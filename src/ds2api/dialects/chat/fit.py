@@ -29,6 +29,7 @@ def fits(body: dict[str, Any], target: Target) -> bool:
         return True
     if any(body.get(name) is not None for name in flavour.refused):
         return False
+    # Most such servers ignore the younger name in silence, and with it the limit.
     if flavour.max_tokens_field == "max_tokens" and body.get("max_completion_tokens") is not None:
         return False
     messages = [message for message in body.get("messages", ()) if isinstance(message, dict)]

@@ -16,7 +16,7 @@ from typing import Literal
 __all__ = ["PLAIN", "Flavour", "flavour_of"]
 
 MaxTokensField = Literal["as_said", "max_tokens", "max_completion_tokens"]
-ReasoningStyle = Literal["effort", "openrouter", "deepseek"]
+ReasoningStyle = Literal["effort", "openrouter", "deepseek", "thinking", "enable_thinking"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,13 @@ class Flavour:
     nine_letter_ids: bool = False
     custom_tools: bool | None = None  # None: only for clients that speak chat
     allowed_tools: bool | None = None  # likewise
-    required_word: str = "required"
+    required_word: str = "required"  # "": a call cannot be forced
+    tools: bool = True
     tool_choice: bool = True
     strict_tools: bool = True
     parallel_calls: bool = True
     json_schema: bool = True
-    prefill: Literal["refused", "prefix", "continue", "trailing"] = "refused"
+    prefill: Literal["refused", "prefix", "partial", "continue", "trailing"] = "refused"
     document_url: bool = False  # documents as `document_url` parts, which may be links
     video: bool = False
     cache_field: Literal["", "prompt_cache_breakpoint", "cache_control"] = ""
@@ -103,8 +104,7 @@ _FLAVOURS = {
             refused=frozenset({"n", "seed", "logit_bias", "parallel_tool_calls", "verbosity", "prediction"}),
         ),
         Flavour(  # openrouter.ai/docs: parameters, reasoning tokens, prompt caching
-            name="openrouter",
-            max_tokens_field="max_tokens",
+            name="openrouter",  # both limits are recorded
             reasoning_style="openrouter",
             reasoning_fields=("reasoning", "reasoning_details"),
             custom_tools=False,
@@ -146,6 +146,177 @@ _FLAVOURS = {
                 "prompt_cache_retention", "moderation",
             }),
             understood=frozenset({"prediction", "prompt_cache_key"}),
+        ),
+        Flavour(  # docs.x.ai: chat API, models; a 400 for these on reasoning models; recorded: reasoning_content
+            name="xai",
+            max_tokens_field="max_completion_tokens",
+            reasoning_fields=("reasoning_content",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            stop_limit=4,
+            refused=frozenset({"logit_bias", "verbosity", "prediction", "frequency_penalty", "presence_penalty"}),
+        ),
+        Flavour(  # docs.together.ai: chat completions, reasoning
+            name="together",
+            max_tokens_field="max_tokens",
+            reasoning_fields=("reasoning",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            user_field=None,
+            participant_names=False,
+            refused=frozenset({"verbosity", "prediction", "service_tier", "user"}),
+            understood=_LOCAL_SAMPLING,
+        ),
+        Flavour(  # docs.fireworks.ai: create chat completion
+            name="fireworks",
+            max_tokens_field="max_tokens",
+            reasoning_fields=("reasoning_content",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            stop_limit=4,
+            understood=_LOCAL_SAMPLING | {"prediction"},
+        ),
+        Flavour(  # inference-docs.cerebras.ai/resources/openai: "will result in a 400"; recorded: reasoning
+            name="cerebras",
+            max_tokens_field="max_completion_tokens",
+            reasoning_fields=("reasoning",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            parallel_calls=False,
+            participant_names=False,
+            stop_limit=4,
+            refused=frozenset({
+                "frequency_penalty", "presence_penalty", "logit_bias", "parallel_tool_calls", "service_tier", "n",
+                "verbosity", "prediction",
+            }),
+        ),
+        Flavour(  # platform.moonshot.ai: chat API ("required" is refused); recorded: reasoning_content, cached_tokens
+            name="moonshot",
+            max_tokens_field="max_tokens",
+            reasoning_style="thinking",
+            reasoning_fields=("reasoning_content",),
+            reasoning_with_calls=True,
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            required_word="",
+            stop_limit=5,
+            user_field=None,
+            prefill="partial",
+            refused=frozenset({"logit_bias", "logprobs", "top_logprobs", "seed", "verbosity", "prediction", "user"}),
+        ),
+        Flavour(  # docs.z.ai: chat completion (tool_choice is "auto" alone); recorded: thinking, reasoning_content
+            name="zai",
+            max_tokens_field="max_tokens",
+            reasoning_style="thinking",
+            reasoning_fields=("reasoning_content",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            tool_choice=False,
+            strict_tools=False,
+            parallel_calls=False,
+            json_schema=False,
+            stop_limit=1,
+            user_field="user_id",
+            refused=frozenset({
+                "n", "seed", "logit_bias", "logprobs", "top_logprobs", "frequency_penalty", "presence_penalty",
+                "verbosity", "prediction", "parallel_tool_calls",
+            }),
+        ),
+        Flavour(  # alibabacloud.com/help/en/model-studio: OpenAI compatibility, thinking; recorded: reasoning_content
+            name="alibaba",
+            max_tokens_field="max_tokens",
+            reasoning_style="enable_thinking",
+            reasoning_fields=("reasoning_content",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            required_word="",
+            strict_tools=False,
+            user_field=None,
+            participant_names=False,
+            refused=frozenset({"logit_bias", "frequency_penalty", "verbosity", "prediction", "service_tier", "user"}),
+            understood=frozenset({"top_k", "repetition_penalty"}),
+        ),
+        Flavour(  # docs.perplexity.ai/api-reference: no tools at all; recorded: citations beside the choices
+            name="perplexity",
+            max_tokens_field="max_tokens",
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            tools=False,
+            user_field=None,
+            participant_names=False,
+            refused=frozenset({
+                "n", "seed", "logit_bias", "logprobs", "top_logprobs", "stop", "tools", "tool_choice",
+                "parallel_tool_calls", "verbosity", "prediction", "service_tier", "user",
+            }),
+        ),
+        Flavour(  # huggingface.co/docs/inference-providers/tasks/chat-completion; recorded: max_tokens, reasoning
+            name="huggingface",
+            max_tokens_field="max_tokens",
+            reasoning_fields=("reasoning",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            stop_limit=4,
+            user_field=None,
+            refused=frozenset({"verbosity", "prediction", "service_tier", "user", "parallel_tool_calls"}),
+        ),
+        Flavour(  # docs.github.com/rest/models/inference: the fields that it names, nothing else
+            name="github",
+            max_tokens_field="max_tokens",
+            developer_role=True,
+            custom_tools=False,
+            allowed_tools=False,
+            user_field=None,
+            refused=frozenset({
+                "n", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls", "verbosity", "prediction",
+                "service_tier", "user", "store", "metadata",
+            }),
+        ),
+        Flavour(  # sgl-project: openai_api_completions; the stop that was met comes as `matched_stop`
+            name="sglang",
+            max_tokens_field="max_tokens",
+            reasoning_fields=("reasoning_content",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            prefill="continue",
+            video=True,
+            understood=_LOCAL_SAMPLING,
+        ),
+        Flavour(  # ggml-org/llama.cpp tools/server/README.md
+            name="llamacpp",
+            max_tokens_field="max_tokens",
+            reasoning_fields=("reasoning_content",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            prefill="trailing",
+            strict_tools=False,
+            user_field=None,
+            participant_names=False,
+            understood=_LOCAL_SAMPLING,
+        ),
+        Flavour(  # lmstudio.ai/docs/developer/openai-compat: supported parameters
+            name="lmstudio",
+            max_tokens_field="max_tokens",
+            reasoning_fields=("reasoning_content",),
+            developer_role=False,
+            custom_tools=False,
+            allowed_tools=False,
+            strict_tools=False,
+            parallel_calls=False,
+            user_field=None,
+            participant_names=False,
+            refused=frozenset({"n", "verbosity", "prediction", "service_tier", "user"}),
+            understood=_LOCAL_SAMPLING,
         ),
         Flavour(  # vllm/entrypoints/openai/chat_completion/protocol.py
             name="vllm",

@@ -1,7 +1,8 @@
 """How much to think: universal → the field that a chat server reads (`mapping.md` §2, the table of efforts).
 
 A chat client's own spelling goes out as it came wherever the server knows that spelling. Everything else is said
-in the server's words: OpenAI's `reasoning_effort`, OpenRouter's `reasoning`, DeepSeek's `thinking`.
+in the server's words: OpenAI's `reasoning_effort`, OpenRouter's `reasoning`, `thinking` of DeepSeek, Moonshot and
+Z.ai, Alibaba's `enable_thinking`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _SPELLINGS = {
     "effort": frozenset({"reasoning_effort"}),
     "openrouter": frozenset({"reasoning", "reasoning_effort"}),
     "deepseek": frozenset({"thinking"}),
+    "thinking": frozenset({"thinking"}),
+    "enable_thinking": frozenset({"enable_thinking"}),
 }
 
 
@@ -48,6 +51,12 @@ def write_reasoning(request: Request, body: dict[str, Any], destination: Destina
             _write_openrouter(control, effort, body)
         case "deepseek":
             _write_deepseek(control, effort, body, destination)
+        case "thinking":
+            _write_switch(control, effort, "thinking", {"type": "enabled"}, {"type": "disabled"}, body)
+        case "enable_thinking":
+            _write_switch(control, effort, "enable_thinking", True, False, body)
+            if control.budget_tokens is not None and effort != "none":
+                body["thinking_budget"] = control.budget_tokens
         case "effort":
             _write_effort(control, effort, body, destination)
 
@@ -105,6 +114,14 @@ def _write_effort(
     if sent != effort:
         losses.report("clamped", control.path, f'"{effort}" became "{sent}", the nearest that this model takes')
     body["reasoning_effort"] = sent
+
+
+def _write_switch(
+    control: ReasoningControl, effort: Effort | None, name: str, on: Any, off: Any, body: dict[str, Any]
+) -> None:
+    """Servers that know thinking on and off: a degree is approximated by on, which is what they do by themselves."""
+    if effort is not None or control.mode == "enabled":
+        body[name] = off if effort == "none" else on
 
 
 def _write_openrouter(control: ReasoningControl, effort: Effort | None, body: dict[str, Any]) -> None:

@@ -29,6 +29,10 @@ def write_tools(request: Request, body: dict[str, Any], destination: Destination
         tools, choice = _filtered(tools, choice, choice.allowed, destination)
     if choice is not None and choice.mode == "none" and not destination.flavour.tool_choice:
         tools = []
+    if tools and not destination.flavour.tools:
+        reason = 'this chat server has no tools; a target may say tools = "prompted"'
+        destination.losses.refuse_soft(request.path_of("tools"), reason)
+        tools = []
     if not tools:
         if choice is not None and choice.mode in {"required", "named", "allowed"} and not destination.is_verbatim:
             raise destination.losses.refuse(choice.path, "asks for a tool where none is left to call")
@@ -145,6 +149,9 @@ def _write_choice(choice: ToolChoice, request: Request, body: dict[str, Any], de
         if choice.mode != "auto":
             reason = "this chat server cannot be told which tool to call"
             destination.losses.refuse_soft(choice.path, reason)
+        return
+    if choice.mode == "required" and not destination.flavour.required_word:
+        destination.losses.refuse_soft(choice.path, "this chat server cannot be made to call a tool")
         return
     body["tool_choice"] = _choice(choice, request, destination)
 

@@ -258,8 +258,8 @@ def _prefill(messages: list[_Message], destination: Destination) -> None:
         return
     last = messages[-1]
     match destination.flavour.prefill:
-        case "prefix":
-            last.written["prefix"] = True
+        case "prefix" | "partial" as word:
+            last.written[word] = True
         case "refused":
             reason = "the conversation ends with the assistant, and this chat server cannot continue its words"
             destination.losses.refuse_soft(last.path, reason, "approximated")

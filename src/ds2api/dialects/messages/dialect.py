@@ -24,6 +24,7 @@ from ds2api.dialects.messages import models as model_list
 from ds2api.dialects.messages import response as whole
 from ds2api.dialects.messages.decoder import MessagesDecoder
 from ds2api.dialects.messages.encoder import MessagesEncoder
+from ds2api.dialects.messages.hosts import host_of
 from ds2api.dialects.messages.tap import MessagesTap
 from ds2api.dialects.messages.token_count import PATH as COUNT_PATH
 from ds2api.dialects.messages.token_count import MessagesTokenCounter
@@ -70,7 +71,8 @@ class MessagesDialect:
         return False
 
     def fits(self, body: dict[str, Any], target: Target) -> bool:
-        return True
+        """Only Anthropic's own API takes everything as it comes; see `hosts`."""
+        return host_of(target.flavour) is host_of("")
 
     def relay_path(self, path: str, model: str) -> str:
         return self.generate_path

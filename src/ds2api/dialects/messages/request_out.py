@@ -20,6 +20,7 @@ from ds2api.dialects.messages.foreign_controls import (
 )
 from ds2api.dialects.messages.foreign_tools import write_tools
 from ds2api.dialects.messages.foreign_turns import ForeignTurns
+from ds2api.dialects.messages.hosts import adapted
 from ds2api.dialects.messages.own_request import own_body
 from ds2api.dialects.messages.writing import Writing
 from ds2api.universal.losses import Losses
@@ -28,7 +29,6 @@ from ds2api.universal.request import Request
 __all__ = ["write_request"]
 
 _NAME = "messages"
-_PATH = "/messages"
 _TIERS = {"auto": "auto", "default": "standard_only", "standard": "standard_only"}
 _USER_CHARACTERS = 256  # `anthropic/types/metadata_param.py`: longer ones are refused
 
@@ -39,12 +39,14 @@ def write_request(request: Request, target: Target) -> Outgoing:
     if request.dialect == _NAME:
         losses = Losses(target.losses)
         body = own_body(request, target, losses)
-        return Outgoing(_PATH, jsons.dump(body), [*headers, *request.headers], losses.items)
+        path, headers = adapted(body, [*headers, *request.headers], target, losses)
+        return Outgoing(path, jsons.dump(body), headers, losses.items)
     writing = Writing(target)
     body = _body(request, writing)
     writing.limit_marks()
     writing.restore.tool_names = writing.names.changed
-    return Outgoing(_PATH, jsons.dump(body), headers, writing.losses.items, writing.restore)
+    path, headers = adapted(body, headers, target, writing.losses)
+    return Outgoing(path, jsons.dump(body), headers, writing.losses.items, writing.restore)
 
 
 def _body(request: Request, writing: Writing) -> dict[str, Any]:
