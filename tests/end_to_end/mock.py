@@ -22,6 +22,8 @@ from typing import Any
 import h11
 from tests.dialects.chat import strict as chat_strict
 from tests.dialects.messages import strict as messages_strict
+from tests.dialects.ollama import strict as ollama_strict
+from tests.dialects.responses import strict as responses_strict
 from tests.end_to_end.harness import Thread
 
 __all__ = ["Cut", "Hold", "Mock", "Received", "Reply", "Reset", "Step", "mock_upstream"]
@@ -214,7 +216,11 @@ class Mock:
             else:
                 is_beta = received.header("anthropic-beta") is not None
                 received.faults = messages_strict.check(body, version=version, beta=is_beta)
-        elif not received.target.endswith("/count_tokens"):
+        elif received.target.endswith("/responses"):
+            received.faults = responses_strict.check(body)
+        elif received.target in ("/api/chat", "/api/generate"):
+            received.faults = ollama_strict.check(body, received.target)
+        elif not received.target.endswith(("/count_tokens", "/embeddings", "/api/embed", ":batchEmbedContents")):
             received.faults = [f"no such path: {received.target}"]
 
     def reply_to(self, received: Received) -> Reply:
