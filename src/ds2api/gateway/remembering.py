@@ -111,7 +111,7 @@ def completed(request: Request, target: Target, thoughts: Thoughts, caller: str,
     """`request` with remembered thoughts put back into those of its assistant turns that come without any."""
     turns: list[Turn] | None = None
     for place, turn in enumerate(request.turns):
-        if turn.role != "assistant" or any(isinstance(part, Reasoning) or _is_proved(part) for part in turn.parts):
+        if turn.role != "assistant" or any(_is_proved(part) for part in turn.parts):
             continue
         thought = thoughts.find(caller, turn.parts, target.provider, target.model, now)
         if thought is None:
@@ -122,6 +122,9 @@ def completed(request: Request, target: Target, thoughts: Thoughts, caller: str,
 
 
 def _is_proved(part: Part) -> bool:
+    """Whether the client sent the proof itself. A thought without one says nothing to its maker."""
+    if isinstance(part, Reasoning):
+        return part.sealed is not None
     return isinstance(part, Call | Text) and part.signature is not None
 
 
@@ -130,6 +133,8 @@ def _with(thought: Thought, turn: Turn) -> list[Part]:
     parts: list[Part] = [replace(one, path=turn.path) for one in thought.reasoning]
     last = max((place for place, part in enumerate(turn.parts) if isinstance(part, Text)), default=-1)
     for place, part in enumerate(turn.parts):
+        if isinstance(part, Reasoning) and thought.reasoning:
+            continue  # the same thought, without its proof
         if isinstance(part, Call) and (proof := proofs.get(call_name(part))) is not None:
             parts.append(replace(part, signature=proof))
         elif place == last and isinstance(part, Text) and thought.text is not None:

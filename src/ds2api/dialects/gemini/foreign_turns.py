@@ -118,9 +118,11 @@ class ForeignTurns:
             self.contents.append({"role": "user", "parts": [{"text": _BLANK}]})
         parts: Parts = []
         signature: str | None = None  # of thoughts that wait for their part
+        unproved: list[Reasoning] = []
         for part in turn.parts:
             if isinstance(part, Reasoning):
-                signature = self._thought(part) or signature
+                signature = self._proof(part.sealed, part.path) or signature
+                unproved += [part] if part.sealed is None and part.text else []
                 continue
             if isinstance(part, Call):
                 written = [call_part(part, self._writing)]
@@ -134,6 +136,10 @@ class ForeignTurns:
             parts += written
         if signature is not None:
             parts.append({"text": "", "thoughtSignature": signature})
+        if not any("thoughtSignature" in one for one in parts):
+            for thought in unproved:  # else this very model had them, and wants its signature alone (`mapping.md` §1)
+                reason = "reasoning without a proof of who did it is not taken by this provider"
+                self._writing.losses.report("dropped", thought.path, reason)
         if not parts:
             return
         if self.contents[-1]["role"] == "model":
@@ -144,16 +150,6 @@ class ForeignTurns:
             calls = [one for one in self.contents[-1]["parts"] if "functionCall" in one]
             if calls:
                 calls[0].setdefault("thoughtSignature", SENTINEL)
-
-    def _thought(self, part: Reasoning) -> str | None:
-        """The signature of a thought that this very model had; its text is not sent back (`mapping.md` §1)."""
-        self._writing.report_extra(part.extra, part.path, frozenset(part.extra.fields if part.extra else ()))
-        if part.sealed is not None:
-            return self._proof(part.sealed, part.path)
-        if part.text:
-            reason = "reasoning without a proof of who did it is not taken by this provider"
-            self._writing.losses.report("dropped", part.path, reason)
-        return None
 
     def _proof(self, sealed: Sealed | None, path: str) -> str | None:
         if sealed is None:

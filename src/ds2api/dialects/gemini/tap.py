@@ -5,7 +5,7 @@ stands for one (R028), is taken out: the lane writes it anew.
 
 Usage counts up in every event, so no two fit one frame. The first events are parsed, the others searched for the few
 words that may tell more than a delta (quotes inside of JSON strings are escaped, so a quoted word is a key); of those
-only the last is parsed, when somebody asks for the usage: 2.6 µs an event instead of 7 (CPython 3.11, eight a read).
+only the last is parsed, when somebody asks for the usage: 2 µs an event instead of 7 (CPython 3.11, eight a read).
 """
 
 from __future__ import annotations
