@@ -18,6 +18,8 @@ import pytest
 from google import genai
 from google.genai import errors as genai_errors
 from google.genai import types
+from mistralai.client import Mistral
+from mistralai.client.errors import SDKError
 from tests.end_to_end.harness import Running, demo_gateway
 from tests.end_to_end.test_demo import PNG, UPSTREAMS, WEATHER
 
@@ -250,6 +252,55 @@ def test_ollama_looks_around(demo: Running) -> None:
         with pytest.raises(ollama.ResponseError) as caught:
             client.chat("nothing", messages=[{"role": "user", "content": "x"}])
         assert caught.value.status_code == 404
+
+
+# --- Mistral
+
+
+@contextmanager
+def mistral(demo: Running) -> Iterator[Mistral]:
+    with Mistral(api_key="x", server_url=demo.url) as client:
+        yield client
+
+
+@models
+def test_mistral_chat_whole_and_streamed(demo: Running, model: str) -> None:
+    with mistral(demo) as client:
+        whole = client.chat.complete(model=model, messages=[{"role": "user", "content": "Hello"}])
+        assert whole.choices[0].message is not None
+        assert whole.choices[0].message.content
+        assert whole.usage.total_tokens
+        with client.chat.stream(model=model, messages=[{"role": "user", "content": "Hello"}]) as stream:
+            chunks = [event.data for event in stream]
+    assert "".join(str(chunk.choices[0].delta.content or "") for chunk in chunks)
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert chunks[-1].usage is not None
+
+
+@models
+def test_mistral_tools_in_a_loop(demo: Running, model: str) -> None:
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": WEATHER}}
+    with mistral(demo) as client:
+        with client.chat.stream(model=model, messages=[{"role": "user", "content": QUESTION}], tools=[tool]) as stream:
+            chunks = [event.data for event in stream]
+        calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+        assert [call.function.name for call in calls] == ["get_weather"]
+        assert chunks[-1].choices[0].finish_reason == "tool_calls"
+        history: list[Any] = [
+            {"role": "user", "content": QUESTION},
+            {"role": "assistant", "content": "", "tool_calls": [calls[0].model_dump()]},
+            {"role": "tool", "name": "get_weather", "tool_call_id": calls[0].id, "content": "sunny"},
+        ]
+        answer = client.chat.complete(model=model, messages=history, tools=[tool])
+        assert answer.choices[0].message is not None
+        assert answer.choices[0].message.content
+
+
+def test_mistral_errors_are_its_own(demo: Running) -> None:
+    with mistral(demo) as client, pytest.raises(SDKError) as caught:
+        client.chat.complete(model="nothing", messages=[{"role": "user", "content": "x"}])
+    assert caught.value.status_code == 404
+    assert json.loads(caught.value.body)["object"] == "error"
 
 
 def test_what_ollama_cannot_be_told_is_refused_in_the_clients_words(demo: Running) -> None:

@@ -130,7 +130,7 @@ def endpoint(
         raise ValueError(f"{base_url!r} names the endpoint itself; write the base URL, {without!r}")
     if speaks.version_prefix == "/api":
         # Ollama's own API has no version; users take the URL that clients of chat are given.
-        path = path.removesuffix("/v1").removesuffix("/api") + "/api"
+        path = path.rstrip("/").removesuffix("/v1").removesuffix("/api") + "/api"
     elif (
         not is_bare
         and "{model}" not in path

@@ -1,0 +1,80 @@
+"""What is remembered: bounded, per caller, forgotten in time."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ds2api.stores import Answers, Bounded, StoredAnswer, StoreLimits, TextName, Thought, Thoughts
+from ds2api.universal.parts import Call, Reasoning, Sealed, Text
+
+STEPS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 60), st.floats(0, 5)), max_size=40)
+
+
+@given(steps=STEPS)
+def test_a_bounded_map_is_never_over_its_limit_and_never_old(steps: list[tuple[str, int, float]]) -> None:
+    bounded: Bounded[str, int] = Bounded(100, 10.0)
+    model: dict[str, tuple[int, float]] = {}
+    now = 0.0
+    for key, size, pause in steps:
+        now += pause
+        bounded.put(key, size, size, now)
+        model[key] = (size, now)
+        assert bounded.size_bytes <= 100
+        assert bounded.get(key, now) == size, "the newest stays"
+        for other, (value, at) in model.items():
+            found = bounded.get(other, now)
+            assert found in (None, value)
+            assert found is None or now < at + 10.0
+
+
+def test_what_is_larger_than_the_whole_map_is_not_kept_and_pushes_nothing_out() -> None:
+    bounded: Bounded[str, str] = Bounded(10, 1.0)
+    bounded.put("a", "small", 5, 0.0)
+    bounded.put("b", "large", 11, 0.0)
+    assert (bounded.get("a", 0.0), bounded.get("b", 0.0)) == ("small", None)
+
+
+def test_r162_answers_of_one_caller_are_nothing_to_another() -> None:
+    answers = Answers(StoreLimits())
+    answers.keep("alice", "resp_1", StoredAnswer([], {"id": "resp_1"}), [], 0.0)
+    answers.pin("alice", "resp_2", "openai", "tag", 0.0)
+    assert answers.get("alice", "resp_1", 1.0) is not None
+    assert answers.get("bob", "resp_1", 1.0) is None
+    assert answers.made_by("bob", "resp_2", 1.0) is None
+    assert not answers.delete("bob", "resp_1")
+    assert answers.delete("alice", "resp_1")
+    assert answers.get("alice", "resp_1", 1.0) is None
+
+
+SEALED = Sealed("anthropic_signature", "ds2.1.x")
+THOUGHT = Thought("anthropic", "opus", (Reasoning("hm", SEALED),))
+
+
+def test_r162_thoughts_of_one_caller_are_nothing_to_another_or_to_another_model() -> None:
+    thoughts = Thoughts(StoreLimits())
+    call = Call("call_1", "look", '{"a": 1}')
+    thoughts.keep("alice", [call], TextName(), THOUGHT, 0.0)
+    assert thoughts.find("alice", [call], "anthropic", "opus", 1.0) is THOUGHT
+    assert thoughts.find("bob", [call], "anthropic", "opus", 1.0) is None
+    assert thoughts.find("alice", [call], "anthropic", "haiku", 1.0) is None
+    assert thoughts.find("alice", [call], "other", "opus", 1.0) is None
+
+
+def test_a_call_without_an_id_is_known_by_what_it_calls_however_its_json_is_spelled() -> None:
+    thoughts = Thoughts(StoreLimits())
+    thoughts.keep("c", [Call("call_1", "look", '{"a":1}')], TextName(), THOUGHT, 0.0)
+    assert thoughts.find("c", [Call("", "look", '{ "a" : 1 }')], "anthropic", "opus", 1.0) is THOUGHT
+    assert thoughts.find("c", [Call("", "look", '{"a":2}')], "anthropic", "opus", 1.0) is None
+
+
+@given(text=st.text(min_size=1).filter(lambda text: text.strip() != ""), cut=st.integers(0, 100))
+def test_a_text_has_one_name_in_any_pieces(text: str, cut: int) -> None:
+    whole, pieces = TextName(), TextName()
+    whole.add(text)
+    pieces.add(text[:cut])
+    pieces.add(text[cut:] + "\n")
+    assert whole.value == pieces.value is not None
+    thoughts = Thoughts(StoreLimits())
+    thoughts.keep("c", [], whole, THOUGHT, 0.0)
+    assert thoughts.find("c", [Text(f" {text}")], "anthropic", "opus", 1.0) is THOUGHT
