@@ -1,21 +1,23 @@
 """Refuses what Mistral would refuse: a validator for requests, for writer tests and for a strict mock upstream.
 
-Fields and types are those of the SDK's own TypedDicts, found by introspection (with the checker of chat's `strict`);
+Fields and types are those of the SDK's own TypedDicts, found by introspection;
 order of turns (code 3230), ids of nine letters and empty content are rules of its errors (`mistral-common` #169).
 """
 
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import typing_extensions
 from mistralai.client.models import (
     ChatCompletionRequestTypedDict,
     EmbeddingRequestTypedDict,
     FIMCompletionRequestTypedDict,
+    ToolTypedDict,
 )
-from tests.dialects.chat import strict as chat_strict
 
 __all__ = ["check"]
 
@@ -86,6 +88,61 @@ def _tools(body: dict[str, Any]) -> Iterable[str]:
         yield "tool_choice: only with tools"
 
 
-def _typed(value: Any, shape: Any) -> Iterable[str]:
-    """The SDK's types mark what may be left out; all else is required."""
-    return chat_strict._typed(value, shape, "")
+# --- types, from the SDK ---
+
+
+def _typed(value: Any, shape: Any, path: str = "") -> Iterable[str]:
+    """The faults of `value` against a type of the SDK."""
+    shape = _bare(shape)
+    origin, args = get_origin(shape), get_args(shape)
+    if isinstance(origin, typing_extensions.TypeAliasType):  # `Nullable[…]`, the SDK's only generic alias
+        yield from () if value is None else _typed(value, args[0], path)
+    elif typing_extensions.is_typeddict(shape):
+        yield from _fields(value, shape, path)
+    elif origin in (Union, types.UnionType):
+        tried = [list(_typed(value, one, path)) for one in args]
+        if all(tried):
+            yield from min(tried, key=lambda faults: (_is_other_kind(faults), len(faults)))
+    elif origin is Literal:
+        if value not in args:
+            yield f"{path}: {value!r} is none of {args}"
+    elif origin is list:
+        if isinstance(value, list):
+            for index, one in enumerate(value):
+                yield from _typed(one, args[0], f"{path}[{index}]")
+        else:
+            yield f"{path}: expected an array, found {type(value).__name__}"
+    elif shape is not Any:
+        wanted = {dict: dict, float: (int, float)}.get(origin or shape, origin or shape)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            yield f"{path}: expected {getattr(shape, '__name__', shape)}, found {type(value).__name__}"
+
+
+def _bare(shape: Any) -> Any:
+    while True:
+        if isinstance(shape, typing_extensions.TypeAliasType):
+            shape = shape.__value__
+        elif get_origin(shape) in (Annotated, typing_extensions.NotRequired, typing_extensions.Required):
+            shape = get_args(shape)[0]
+        else:
+            return shape
+
+
+def _fields(value: Any, shape: Any, path: str) -> Iterable[str]:
+    if not isinstance(value, dict):
+        yield f"{path}: expected an object, found {type(value).__name__}"
+        return
+    hints = typing_extensions.get_type_hints(shape, include_extras=True)
+    for name, hint in hints.items():
+        if name == "type" and shape is ToolTypedDict:
+            continue  # left out by clients, and a 200 (recorded)
+        if name not in value and get_origin(hint) is not typing_extensions.NotRequired:
+            yield f"{path}.{name}: required".lstrip(".")
+    for name, one in value.items():
+        where = f"{path}.{name}".lstrip(".")
+        yield from _typed(one, hints[name], where) if name in hints else (f"{where}: unknown field",)
+
+
+def _is_other_kind(faults: list[str]) -> bool:
+    """Whether `faults` are those of an alternative that was not meant: of another role or type."""
+    return any(".role: '" in fault or ".type: '" in fault for fault in faults)

@@ -40,7 +40,7 @@ def read_request(body: dict[str, Any], upstream: Dialect) -> Request:
                 part.content = [_reference_or(inner) for inner in part.content]
     request.paths = {**request.paths, "seed": "random_seed"}
     if request.extra is not None:
-        fields = {name: value for name, value in request.extra.fields.items() if value not in (False, [])}
+        fields = {name: value for name, value in request.extra.fields.items() if value is not False and value != []}
         request.extra = Extra("mistral", fields, _GRAVE) if fields else None
     return request
 

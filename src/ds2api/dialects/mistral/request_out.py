@@ -38,6 +38,11 @@ def write_request(request: Request, target: Target, upstream: Dialect) -> Outgoi
     body = jsons.parse_object(outgoing.body)
     body |= given
     losses = Losses(target.losses)
+    last = body["messages"][-1]
+    if last["role"] == "system" and request.dialect not in {"mistral", upstream.name}:
+        last["role"] = "user"
+        reason = "the last message must be the user's: the system's was sent as one"
+        losses.report("approximated", request.turns[-1].path, reason)
     for number, message in enumerate(body["messages"]):
         if isinstance(message.get("content"), list):
             path = f"messages[{number}].content"
