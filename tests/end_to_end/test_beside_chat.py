@@ -111,17 +111,20 @@ def test_pass_through_goes_nowhere_else(path: str) -> None:
 
 
 def test_pass_through_shows_a_refusal_without_the_key() -> None:
-    def refuse(received: Received) -> Reply:
-        return Reply.json({"error": {"message": f"no such file for sk-{received.key}-9876543210"}}, 404)
+    """Whatever the key looks like: this one is like no provider's."""
+    key = "plain-words-key"
 
-    with (
-        mock_upstream(refuse, is_strict=False) as mock,
-        gateway_for(table({"p": provider(mock.url, "chat")})) as gateway,
-    ):
-        answer = raw.exchange(gateway.port, "POST", "/providers/p/v1/files", b"{}", JSON)
-        assert answer.status == 404
-        assert b"no such file" in answer.body
-        assert mock.received[0].key.encode() not in answer.body
+    def refuse(received: Received) -> Reply:
+        return Reply.json({"error": {"message": f"no such file for {received.key}"}}, 404)
+
+    with mock_upstream(refuse, is_strict=False) as mock:
+        up = {**provider(mock.url, "chat"), "accounts": [{"name": "a", "key": key}]}
+        with gateway_for(table({"p": up})) as gateway:
+            answer = raw.exchange(gateway.port, "POST", "/providers/p/v1/files", b"{}", JSON)
+    assert answer.status == 404
+    assert b"no such file" in answer.body
+    assert mock.received[0].key == key
+    assert key.encode() not in answer.body
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -282,6 +282,7 @@ class Dialect(Protocol):
     routes: tuple[Route, ...]  # the paths that its clients ask for
     token_counter: TokenCounter | None  # None: there is no such question in this dialect
     embedder: Embedder | None  # likewise
+    proves_text: bool  # whether a text may be proved by itself, without a thought before it
     answer_keeper: AnswerKeeper | None  # likewise
 
     def claims(self, headers: Mapping[str, str], query: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import quote
 
 from ds2api.universal.losses import Loss
 
@@ -11,6 +10,6 @@ __all__ = ["loss_lines"]
 
 
 def loss_lines(losses: Iterable[Loss]) -> bytes:
-    """One line each, the path percent-encoded, and a blank line; nothing for none."""
-    lines = "".join(f": x-ds2api-warning {loss.code} field={quote(loss.path, safe='[].')}\n" for loss in losses)
+    """One line each, and a blank line; nothing for none."""
+    lines = "".join(f": x-ds2api-warning {loss.warning}\n" for loss in losses)
     return f"{lines}\n".encode() if lines else b""

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ds2api import jsons
 from ds2api.accounts import Lease
-from ds2api.dialects.contract import Asker, Dialect, Encoder, Outgoing, Target
+from ds2api.dialects.contract import Asker, Dialect, Encoder, Outgoing
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.call import Call
 from ds2api.gateway.client_answer import ClientAnswer
@@ -64,21 +64,12 @@ class Attempt:
         self._lease = lease
         self._endpoint = place.provider.endpoint_for(request.dialect.name)
         self._dialect: Dialect = DIALECTS[self._endpoint.dialect]
-        self._target = Target(
-            provider=place.provider.name,
-            model=place.model,
-            flavour=self._endpoint.flavour,
-            account=lease.account.tag,
-            losses=place.losses,
-            default_max_output_tokens=place.provider.default_max_output_tokens,
-            anthropic_version=place.provider.anthropic_version,
-            sealer=house.sealer,
-        )
+        self._target = place.target(self._endpoint.flavour, lease.account.tag, house.sealer)
         self._finder: CallFinder | None = None
         self._listener = Listener(
             self._target,
             wants_thoughts=self._dialect.wants_thoughts(self._endpoint.flavour),
-            hears_text=self._dialect.name == "gemini",
+            hears_text=self._dialect.proves_text,
         )
         self._call = Call(house, place.provider, self._endpoint, lease, answer.record)
         peek = request.peek

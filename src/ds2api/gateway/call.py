@@ -11,6 +11,7 @@ from typing import Any
 
 from ds2api.accounts import Lease, read_announced
 from ds2api.dialects.contract import Dialect
+from ds2api.dialects.masking import masked
 from ds2api.gateway.failures import AttemptFailed, connection_failed, redirect_error
 from ds2api.gateway.house import House
 from ds2api.gateway.providers import Endpoint, Provider
@@ -86,6 +87,13 @@ class Call:
         if error.retry_after_s is None:
             error = error.with_(retry_after_s=announced.retry_after_s)
         return AttemptFailed(error, announced)
+
+    def without_key(self, text: str) -> str:
+        """`text` of the provider's, with the account's own key taken out whatever it looks like, and all that looks
+        like one."""
+        for _, shown in self.endpoint.credential(self._provider.secrets.get(self._lease.account.id)):
+            text = text.replace(shown.removeprefix("Bearer "), "[…]")
+        return masked(text)
 
     async def whole(self, answer: Answer, dialect: Dialect, limit_bytes: int | None = None) -> bytes:
         """The body of an answer that went well; the connection is done with. Raises `AttemptFailed`."""

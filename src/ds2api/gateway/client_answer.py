@@ -6,8 +6,6 @@ while none has left, else the in-stream form of the dialect). The record is kept
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from ds2api.dialects.contract import Dialect, Encoder
 from ds2api.gateway.client_stream import ClientStream
 from ds2api.gateway.endings import Ending
@@ -20,7 +18,7 @@ from ds2api.universal.usage import Usage
 from ds2api.wire.server import Incoming
 from ds2api.wire.timers import TimerWheel
 
-__all__ = ["ClientAnswer", "warning_text"]
+__all__ = ["ClientAnswer"]
 
 # "At most 16 and then more=N" (design): as many as fit beside a usual head.
 _WARNINGS_MOST = 16
@@ -82,7 +80,7 @@ class ClientAnswer:
         if self.losses:
             self.record.losses = [f"{loss.code} {loss.path}" for loss in self.losses]
             shown = self.losses[:_WARNINGS_MOST]
-            headers += [("x-ds2api-warning", warning_text(loss)) for loss in shown]
+            headers += [("x-ds2api-warning", loss.warning) for loss in shown]
             if len(self.losses) > len(shown):
                 headers.append(("x-ds2api-warning", f"more={len(self.losses) - len(shown)}"))
         return headers
@@ -123,8 +121,3 @@ class ClientAnswer:
         """Stop the timers. Harmless twice."""
         if self.stream is not None:
             self.stream.close()
-
-
-def warning_text(loss: Loss) -> str:
-    """``<code> field=<path>``, the path percent-encoded, so that nothing a client wrote can break a header."""
-    return f"{loss.code} field={quote(loss.path, safe='.[]_-')}"

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ds2api import jsons
 from ds2api.accounts import Lease
-from ds2api.dialects.contract import Asker, Dialect, Embedder, Target
-from ds2api.dialects.masking import masked
+from ds2api.dialects.contract import Asker, Dialect, Embedder
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.call import ERROR_BODY_BYTES, Call
 from ds2api.gateway.client_answer import ClientAnswer
@@ -63,16 +62,7 @@ class Errand:
         self._answer = answer
         self._place = place
         self._dialect: Dialect = DIALECTS[endpoint.dialect]
-        self._target = Target(
-            provider=place.provider.name,
-            model=place.model,
-            flavour=endpoint.flavour,
-            account=lease.account.tag,
-            losses=place.losses,
-            default_max_output_tokens=place.provider.default_max_output_tokens,
-            anthropic_version=place.provider.anthropic_version,
-            sealer=house.sealer,
-        )
+        self._target = place.target(endpoint.flavour, lease.account.tag, house.sealer)
         self._call = Call(house, place.provider, endpoint, lease, answer.record)
         answer.record.account = lease.account.id
         answer.record.upstream_dialect = self._dialect.name
@@ -150,7 +140,7 @@ class Errand:
             kept.append(("x-ds2api-request-id", record.id))
             if answer.status >= 400:
                 text = (await answer.read(ERROR_BODY_BYTES)).decode("utf-8", "replace")
-                incoming.respond(answer.status, kept, masked(text).encode())
+                incoming.respond(answer.status, kept, self._call.without_key(text).encode())
             else:
                 await self._move(incoming, answer, kept)
         except PeerError as error:

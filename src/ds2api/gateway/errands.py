@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ds2api import jsons
 from ds2api.accounts import Lease
 from ds2api.dialects.contract import Peek
 from ds2api.dialects.registry import DIALECTS
@@ -88,6 +87,7 @@ async def relay(trying: Trying, request: ClientRequest, places: Sequence[Resolve
             trying.incoming, "POST", path, headers, body
         )
 
+    request.peek.text_bytes = len(request.raw)
     await trying.run(Wanted(caller, request.peek), able, once)
 
 
@@ -119,7 +119,7 @@ def peek_alone(body: dict[str, Any], path: str) -> Peek:
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise Problem.bad_request("model: required, the name of a model", "model")
-    return Peek(model, stream=body.get("stream") is True, text_bytes=len(jsons.dump(body)))
+    return Peek(model, stream=body.get("stream") is True)
 
 
 def _embeds(place: ResolvedTarget, dialect: str) -> Endpoint | None:

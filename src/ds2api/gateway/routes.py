@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ds2api.dialects.contract import Target
 from ds2api.gateway.callers import Caller
 from ds2api.gateway.providers import Provider
+from ds2api.universal.envelope import Sealer
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.losses import LossPolicy
 
@@ -58,6 +60,19 @@ class ResolvedTarget:
     losses: LossPolicy = "report"
     tools: ToolStyle = "native"
     tool_format: str = ""  # of `prompted.FORMATS`; "" for what the model's name tells
+
+    def target(self, flavour: str, account: str, sealer: Sealer) -> Target:
+        """The place as a dialect's writers see it, for one account (its tag)."""
+        return Target(
+            provider=self.provider.name,
+            model=self.model,
+            flavour=flavour,
+            account=account,
+            losses=self.losses,
+            default_max_output_tokens=self.provider.default_max_output_tokens,
+            anthropic_version=self.provider.anthropic_version,
+            sealer=sealer,
+        )
 
 
 class Routes:

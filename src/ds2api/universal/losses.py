@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from ds2api.universal.errors import Problem
 
@@ -36,6 +37,11 @@ class Loss:
     code: LossCode
     path: str
     reason: str
+
+    @property
+    def warning(self) -> str:
+        """``<code> field=<path>``, the path percent-encoded, so that nothing a client wrote can break a header."""
+        return f"{self.code} field={quote(self.path, safe='[]')}"
 
 
 class Losses:

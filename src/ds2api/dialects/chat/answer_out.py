@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from ds2api.dialects.chat.reasoning import TEXT_FIELDS, carrier_of, written_detail
 from ds2api.dialects.contract import Asker
-from ds2api.universal.losses import Loss
 from ds2api.universal.parts import Citation, Extra, Sealed
 
-__all__ = ["answer_id", "text_field", "warning_lines", "written_citation", "written_proof", "written_signature"]
+__all__ = ["answer_id", "text_field", "written_citation", "written_proof", "written_signature"]
 
 
 def answer_id(identity: str | None, extra: Extra | None, asker: Asker) -> str:
@@ -68,9 +66,3 @@ def written_signature(sealed: Sealed, asker: Asker) -> dict[str, Any] | None:
         return None
     envelope = asker.sealer.seal(sealed, asker.provider, asker.upstream_model, asker.account)
     return {"google": {"thought_signature": envelope}}
-
-
-def warning_lines(losses: list[Loss]) -> bytes:
-    """Losses as comments, which every parser of event streams skips."""
-    lines = "".join(f": x-ds2api-warning {loss.code} field={quote(loss.path, safe='[].')}\n" for loss in losses)
-    return f"{lines}\n".encode() if lines else b""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ds2api.dialects.chat.flavours import PLAIN, Flavour, flavour_of
 from ds2api.dialects.chat.models import Capabilities, capabilities_of
 from ds2api.dialects.contract import Target
+from ds2api.dialects.proofs import opened_for
 from ds2api.universal.losses import Losses
 from ds2api.universal.parts import Extra, Sealed
 from ds2api.universal.request import Request
@@ -87,14 +88,7 @@ class Destination:
 
     def opened(self, sealed: Sealed) -> Sealed | None:
         """The proof inside our own envelope, if this very place made it; None for every other."""
-        if self.target.sealer is None:
-            return None
-        opened = self.target.sealer.open(sealed.data)
-        if opened is None or (opened.provider, opened.model) != (self.target.provider, self.target.model):
-            return None
-        if opened.account and self.target.account and opened.account != self.target.account:
-            return None
-        return opened
+        return opened_for(self.target, sealed)[0]
 
     def lose_extra(self, extra: Extra | None, path: str, without_meaning: frozenset[str] = frozenset()) -> None:
         """Say what of `extra` another dialect's client loses. Nothing for chat's own, which is written back."""

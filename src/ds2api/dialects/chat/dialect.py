@@ -60,6 +60,7 @@ class ChatDialect:
     token_counter: TokenCounter | None = None
     answer_keeper: AnswerKeeper | None = None
     embedder: Embedder | None = OpenAiEmbedder("chat")
+    proves_text = False
 
     def claims(self, headers: Mapping[str, str], query: str) -> bool:
         """Never for sure: whatever speaks on these paths and is nobody else's is a client of chat."""

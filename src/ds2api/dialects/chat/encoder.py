@@ -20,7 +20,6 @@ from ds2api import jsons
 from ds2api.dialects.chat.answer_out import (
     answer_id,
     text_field,
-    warning_lines,
     written_citation,
     written_proof,
     written_signature,
@@ -28,6 +27,7 @@ from ds2api.dialects.chat.answer_out import (
 from ds2api.dialects.chat.errors import error_object
 from ds2api.dialects.chat.finish import finish_loss, finish_word, malformed_call, refusal_text
 from ds2api.dialects.contract import Asker
+from ds2api.dialects.loss_lines import loss_lines
 from ds2api.dialects.openai_usage import written_usage
 from ds2api.universal import events as ev
 from ds2api.universal.losses import Loss, LossCode
@@ -144,7 +144,7 @@ class ChatEncoder:
                 self._end(out)
             case ev.Failed():
                 self._over = True
-                out.append(warning_lines(self.losses))
+                out.append(loss_lines(self.losses))
                 out.append(b"data: " + jsons.dump({"error": error_object(event.error)}) + b"\n\n")
             case ev.ReasoningSealed():
                 self._seal(event, out)
@@ -375,7 +375,7 @@ class ChatEncoder:
         self._over = True
         if self._asker.wants_usage:
             self._write_usage(out)
-        out.append(warning_lines(self.losses))
+        out.append(loss_lines(self.losses))
         out.append(b"data: [DONE]\n\n")
 
     def _write_usage(self, out: list[bytes]) -> None:

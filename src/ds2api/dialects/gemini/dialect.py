@@ -69,6 +69,7 @@ class GeminiDialect:
     routes: tuple[Route, ...] = _routes()
     token_counter: TokenCounter | None = GeminiTokenCounter()
     embedder: Embedder | None = GeminiEmbedder()
+    proves_text = True
     answer_keeper: AnswerKeeper | None = None
 
     def claims(self, headers: Mapping[str, str], query: str) -> bool:

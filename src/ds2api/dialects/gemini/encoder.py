@@ -316,7 +316,7 @@ class GeminiEncoder:
         body["candidates"].append(candidate | own)
 
     def _warnings(self) -> dict[str, Any]:
-        warnings = [f"{loss.code} field={loss.path}" for loss in self.losses]
+        warnings = [loss.warning for loss in self.losses]
         return {"ds2api_warnings": warnings} if warnings else {}
 
     def _lose(self, code: LossCode, path: str, reason: str) -> None:

@@ -13,6 +13,7 @@ import binascii
 from typing import Any
 
 from ds2api.dialects.contract import Asker, Target
+from ds2api.dialects.proofs import opened_for
 from ds2api.universal.envelope import PREFIX
 from ds2api.universal.parts import Sealed
 
@@ -59,15 +60,5 @@ def for_client(sealed: Sealed, asker: Asker) -> str | None:
 
 def for_provider(sealed: Sealed, target: Target) -> tuple[str | None, str]:
     """The signature that `target` may be sent for a proof in our envelope or of another dialect; else None and why."""
-    if not sealed.data.startswith(PREFIX):
-        return None, "this proof of reasoning was not given by this gateway, and proofs are not portable"
-    opened = target.sealer.open(sealed.data) if target.sealer is not None else None
-    if opened is None:
-        return None, "this proof of reasoning was not sealed by this gateway, or it was changed"
-    if opened.kind != "gemini_signature":
-        return None, "this proof of reasoning belongs to a provider of another kind"
-    if opened.provider != target.provider or opened.model != target.model:
-        return None, f"this reasoning was done by {opened.model} at {opened.provider}, and proofs are not portable"
-    if target.account and opened.account and opened.account != target.account:
-        return None, "this reasoning was done under another account, and proofs are not portable"
-    return opened.data, ""
+    opened, reason = opened_for(target, sealed, ("gemini_signature",))
+    return (None if opened is None else opened.data), reason

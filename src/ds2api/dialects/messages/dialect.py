@@ -56,6 +56,7 @@ class MessagesDialect:
     token_counter: TokenCounter | None = MessagesTokenCounter()
     answer_keeper: AnswerKeeper | None = None
     embedder: Embedder | None = None
+    proves_text = False
 
     def claims(self, headers: Mapping[str, str], query: str) -> bool:
         """Its SDKs always name the version; the credential's header tells nothing (`features.md` §1)."""

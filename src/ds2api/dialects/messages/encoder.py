@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from ds2api import jsons
 from ds2api.dialects.arguments import RAW_REASON, as_object
 from ds2api.dialects.contract import Asker
+from ds2api.dialects.loss_lines import loss_lines
 from ds2api.dialects.messages import proofs
 from ds2api.dialects.messages.citations import write_citation
 from ds2api.dialects.messages.errors import error_object
@@ -316,9 +316,7 @@ class MessagesEncoder:
         self._is_over = True
 
     def _warn(self, out: list[bytes]) -> None:
-        for loss in self.losses:
-            text = f": x-ds2api-warning {loss.code} field={quote(loss.path, safe='.[]_-')}\n\n"
-            out.append(text.encode())
+        out.append(loss_lines(self.losses))
 
     def _lose(self, code: LossCode, path: str, reason: str, *, once: bool = False) -> None:
         loss = Loss(code, path, reason)

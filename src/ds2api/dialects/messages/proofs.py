@@ -8,6 +8,7 @@ provider, and a proof never goes to a model or an account that did not give it: 
 from __future__ import annotations
 
 from ds2api.dialects.contract import Asker, Target
+from ds2api.dialects.proofs import opened_for
 from ds2api.universal.envelope import PREFIX
 from ds2api.universal.parts import Sealed
 
@@ -27,15 +28,4 @@ def for_client(sealed: Sealed, asker: Asker) -> str | None:
 
 def for_provider(sealed: Sealed, target: Target) -> tuple[Sealed | None, str]:
     """The proof that `target` may be sent for one that a client of another dialect gave back; else None and why."""
-    if not sealed.data.startswith(PREFIX):
-        return None, "this proof of reasoning was not given by this gateway, and proofs are not portable"
-    opened = target.sealer.open(sealed.data) if target.sealer is not None else None
-    if opened is None:
-        return None, "this proof of reasoning was not sealed by this gateway, or it was changed"
-    if opened.kind not in _OWN_KINDS:
-        return None, "this proof of reasoning belongs to a provider of another kind"
-    if opened.provider != target.provider or opened.model != target.model:
-        return None, f"this reasoning was done by {opened.model} at {opened.provider}, and proofs are not portable"
-    if target.account and opened.account and opened.account != target.account:
-        return None, "this reasoning was done under another account, and proofs are not portable"
-    return opened, ""
+    return opened_for(target, sealed, _OWN_KINDS)

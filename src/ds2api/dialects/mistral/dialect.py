@@ -55,6 +55,7 @@ class MistralDialect:
     )
     token_counter: TokenCounter | None = None
     embedder: Embedder | None = OpenAiEmbedder("mistral", dimensions_field="output_dimension", has_user=False)
+    proves_text = False
     answer_keeper: AnswerKeeper | None = None
 
     def __init__(self, upstream: Dialect) -> None:

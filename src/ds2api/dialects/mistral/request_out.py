@@ -14,9 +14,10 @@ from typing import Any
 from ds2api import jsons
 from ds2api.dialects.contract import Dialect, Outgoing, Target
 from ds2api.dialects.mistral.retag import retagged
+from ds2api.dialects.proofs import opened_for
 from ds2api.universal.envelope import PREFIX
 from ds2api.universal.losses import Losses
-from ds2api.universal.parts import Extra, Opaque, Part, Reasoning, Text
+from ds2api.universal.parts import Extra, Opaque, Part, Reasoning, Sealed, Text
 from ds2api.universal.request import Request, Turn
 
 __all__ = ["write_request"]
@@ -103,10 +104,8 @@ def _mended(chunk: dict[str, Any], path: str, target: Target, losses: Losses) ->
 
 def _opened(proof: str, target: Target) -> str | None:
     """The signature inside our envelope, if Mistral made it at this very place."""
-    opened = target.sealer.open(proof) if target.sealer is not None else None
-    if opened is None or (opened.provider, opened.model) != (target.provider, target.model):
-        return None
-    if opened.account and target.account and opened.account != target.account:
+    opened, _ = opened_for(target, Sealed("openrouter", proof))
+    if opened is None:
         return None
     try:
         carrier = jsons.parse(opened.data)

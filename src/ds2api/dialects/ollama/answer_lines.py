@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from ds2api.universal.losses import Loss
 
@@ -68,7 +67,7 @@ def written_created(created: int) -> str:
 
 def warnings(losses: list[Loss]) -> dict[str, Any]:
     """Losses that are known too late for the head: a field of the last object, which every client passes over."""
-    texts = [f"{loss.code} field={quote(loss.path, safe='.[]_-')}" for loss in losses]
+    texts = [loss.warning for loss in losses]
     return {"ds2api_warnings": texts} if texts else {}
 
 

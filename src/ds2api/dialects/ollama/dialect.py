@@ -56,6 +56,7 @@ class OllamaDialect:
     )
     token_counter: TokenCounter | None = None
     embedder: Embedder | None = OllamaEmbedder()
+    proves_text = False
     answer_keeper: AnswerKeeper | None = None
 
     def claims(self, headers: Mapping[str, str], query: str) -> bool:

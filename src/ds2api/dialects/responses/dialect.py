@@ -62,6 +62,7 @@ class ResponsesDialect:
     )
     token_counter: TokenCounter | None = ResponsesTokenCounter()
     embedder: Embedder | None = None
+    proves_text = False
     answer_keeper: AnswerKeeper | None = ResponsesAnswerKeeper()
 
     def claims(self, headers: Mapping[str, str], query: str) -> bool:

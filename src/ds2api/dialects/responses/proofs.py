@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from ds2api.dialects.contract import Asker, Target
-from ds2api.universal.envelope import PREFIX
+from ds2api.dialects.proofs import opened_for
 from ds2api.universal.parts import Sealed
 
 __all__ = ["KIND", "SIGNATURE_PREFIX", "bound", "for_client", "for_provider", "unbound"]
@@ -43,15 +43,4 @@ def for_client(sealed: Sealed, asker: Asker) -> str | None:
 
 def for_provider(sealed: Sealed, target: Target) -> tuple[Sealed | None, str]:
     """The proof that `target` may be sent for one of ours that a client gave back; else None and why."""
-    if not sealed.data.startswith(PREFIX):
-        return None, "this proof of reasoning was made by another provider, and proofs are not portable"
-    opened = target.sealer.open(sealed.data) if target.sealer is not None else None
-    if opened is None:
-        return None, "this proof of reasoning was not sealed by this gateway, or it was changed"
-    if opened.kind != KIND:
-        return None, "this proof of reasoning belongs to a provider of another kind"
-    if (opened.provider, opened.model) != (target.provider, target.model):
-        return None, f"this reasoning was done by {opened.model} at {opened.provider}, and proofs are not portable"
-    if target.account and opened.account and opened.account != target.account:
-        return None, "this reasoning was done under another account, and proofs are not portable"
-    return opened, ""
+    return opened_for(target, sealed, (KIND,))
