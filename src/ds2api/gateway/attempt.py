@@ -16,6 +16,7 @@ from dataclasses import replace
 from ds2api import jsons
 from ds2api.accounts import Lease
 from ds2api.dialects.contract import Asker, Dialect, Encoder, Outgoing
+from ds2api.dialects.proofs import refuses_proofs, without_proofs
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.call import Call
 from ds2api.gateway.client_answer import ClientAnswer
@@ -30,7 +31,8 @@ from ds2api.gateway.routes import ResolvedTarget
 from ds2api.prompted import FORMATS, CallFinder, format_for, with_prompted_tools
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.events import Event
-from ds2api.universal.losses import Losses
+from ds2api.universal.losses import Loss, Losses
+from ds2api.universal.request import Request
 from ds2api.universal.response import Folder, Response, fold, play
 from ds2api.universal.restore import Restorer
 from ds2api.universal.usage import Usage
@@ -66,6 +68,7 @@ class Attempt:
         self._dialect: Dialect = DIALECTS[self._endpoint.dialect]
         self._target = place.target(self._endpoint.flavour, lease.account.tag, house.sealer)
         self._finder: CallFinder | None = None
+        self._unproved: tuple[Request, list[Loss]] | None = None  # what is sent in place of a request that was refused
         self._listener = Listener(
             self._target,
             wants_thoughts=self._dialect.wants_thoughts(self._endpoint.flavour),
@@ -94,7 +97,30 @@ class Attempt:
 
     async def run(self) -> Usage | None:
         """Bring the answer to the client. Raises `AttemptFailed`, and `Problem` where the request itself cannot
-        be carried to this target."""
+        be carried to this target.
+
+        A provider that refuses the conversation for the proofs of reasoning in it is asked once more without them:
+        the client cannot mend its history, and each later turn would fail alike (R083)."""
+        try:
+            return await self._send()
+        except AttemptFailed as failure:
+            if not self._answer.content_sent and refuses_proofs(failure.error):
+                self._unproved = self._without_proofs()
+            if self._unproved is None:
+                raise
+            self._answer.record.tried.append(f"{self._lease.account.id}: {failure.verdict.reason}, proofs left out")
+        return await self._send()
+
+    def _without_proofs(self) -> tuple[Request, list[Loss]] | None:
+        """None where there are none to leave out, where that may not be, or where the request can only be relayed."""
+        if self._target.losses == "refuse":
+            return None
+        try:
+            return without_proofs(self._completed())
+        except Problem:
+            return None
+
+    async def _send(self) -> Usage | None:
         outgoing = self._outgoing()
         self._answer.losses = list(outgoing.losses)
         accept = f"{self._dialect.stream_type}, application/json" if self._streams else "application/json"
@@ -119,21 +145,25 @@ class Attempt:
 
     def _outgoing(self) -> Outgoing:
         request, dialect = self._request, self._dialect
-        if self._is_relay:
+        if self._is_relay and self._unproved is None:
             body = dialect.rewrite(request.raw, request.body, self._place.model, ask_usage=self._asks_usage)
             path = dialect.relay_path(request.path, self._place.model)
             return Outgoing(path, body, dialect.relay_headers(request.headers, self._target))
-        house = self._house
-        universal = completed(request.universal, self._target, house.thoughts, request.caller, house.now())
-        if self._streams != universal.stream:
-            universal = replace(universal, stream=self._streams)
-        if self._place.tools == "native":
-            return dialect.write_request(universal, self._target)
+        universal, losses_so_far = self._unproved or (self._completed(), [])
         losses = Losses(self._target.losses)
-        form = FORMATS[self._place.tool_format] if self._place.tool_format else format_for(self._place.model)
-        outgoing = dialect.write_request(with_prompted_tools(universal, form, losses), self._target)
+        losses.items += losses_so_far
+        if self._place.tools == "prompted":
+            form = FORMATS[self._place.tool_format] if self._place.tool_format else format_for(self._place.model)
+            universal = with_prompted_tools(universal, form, losses)
+        outgoing = dialect.write_request(universal, self._target)
         outgoing.losses = losses.items + outgoing.losses
         return outgoing
+
+    def _completed(self) -> Request:
+        """The universal request for this target, with the thoughts that the client could not hold."""
+        request, house = self._request, self._house
+        universal = completed(request.universal, self._target, house.thoughts, request.caller, house.now())
+        return universal if self._streams == universal.stream else replace(universal, stream=self._streams)
 
     def _course(self, outgoing: Outgoing) -> Course | None:
         """What the answer's events go through. The thoughts of a client that holds them itself are its own affair."""
