@@ -3,6 +3,7 @@
     python3 tools/dev.py bench            five interleaved rounds, a few minutes
     python3 tools/dev.py bench --quick    one short round, for a look
     python3 tools/dev.py bench --check    exit status 1 if a goal is missed
+    python3 tools/dev.py bench --pairs    each of six clients over each of six upstreams: streams a second
     python3 tools/dev.py bench --profile "stream, fast chat→messages"
 
 Only ratios within one run mean something on a shared machine: every case is done by each relay in turn, round after
@@ -20,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.cases import EVENTS, Case, cases
+from bench.cases import EVENTS, PROTOCOLS, Case, cases, pairs
 from bench.processes import Processes, Relay
 
 SCALE = {"request": ("ms", 1e3), "stream": ("ms", 1e3), "event": ("µs", 1e6)}
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often each case is measured (default 5)")
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--only", metavar="TEXT", help="only the cases with TEXT in their name")
+    parser.add_argument("--pairs", action="store_true", help="the table of all 36 pairs instead")
     parser.add_argument("--check", action="store_true", help="exit status 1 if a goal is missed")
     parser.add_argument("--profile", metavar="CASE", help="where the time goes in one case, instead of measuring")
     options = parser.parse_args()
@@ -40,6 +42,8 @@ def main() -> int:
     if options.profile:
         return profile(next((case for case in wanted if case.name == options.profile), None), wanted)
     rounds = 1 if options.quick else options.rounds
+    if options.pairs:
+        return report_pairs(pairs(quick=options.quick), rounds, check=options.check)
     with Processes() as processes:
         relays = [processes.direct(), processes.floor(), processes.ours()]
         nginx = processes.nginx()
@@ -58,6 +62,37 @@ def main() -> int:
         print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
         memory = {relay.name: (idle[relay.name], relay.rss_bytes()) for relay in relays}
     return report(wanted, figures, memory, rounds, has_nginx=nginx is not None, check=options.check)
+
+
+def report_pairs(wanted: list[Case], rounds: int, *, check: bool) -> int:
+    """Streams a second of CPU for each pair, and the same beside what relaying the client's own protocol gives."""
+    figures: dict[str, list[float]] = {}
+    with Processes() as processes:
+        ours = processes.ours()
+        for number in range(-1, rounds):  # the first is not counted
+            for case in wanted:
+                print(f"\rround {max(number, 0) + 1} of {rounds}: {case.name:<45}", end="", file=sys.stderr, flush=True)
+                seen = measure(processes, ours, case, share=0.1 if number < 0 else 1.0)
+                if number >= 0:
+                    figures.setdefault(case.name, []).append(1 / seen["cpu"])
+    print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
+    print(f"Streams of {EVENTS} events for one second of CPU (× relaying the client's own protocol), {rounds} rounds\n")
+    print("| client ↓ upstream → | " + " | ".join(PROTOCOLS) + " |")
+    print("|---" * (len(PROTOCOLS) + 1) + "|")
+    missed = []
+    for client in PROTOCOLS:
+        own = median(figures[f"{client}→{client}"])
+        row = []
+        for upstream in PROTOCOLS:
+            rate = median(figures[f"{client}→{upstream}"])
+            row.append(f"{rate:,.0f} ({rate / own:.2f})")
+            if rate < 0.5 * own:
+                missed.append(f"{client}→{upstream}")
+        print(f"| {client} | " + " | ".join(row) + " |")
+    print(
+        "\n" + ("no pair is below half of relaying" if not missed else "below half of relaying: " + ", ".join(missed))
+    )
+    return 1 if missed and check else 0
 
 
 def measure(processes: Processes, relay: Relay, case: Case, share: float = 1.0) -> dict[str, Any]:

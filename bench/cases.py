@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EVENTS = 200
+PROTOCOLS = ("chat", "responses", "messages", "gemini", "ollama", "mistral")
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,12 @@ def cases(*, quick: bool) -> list[Case]:
         Case("200 KB request chat→messages", "chat", "messages-small", 4, small // 10, pad=190_000),
     ]
     return listed
+
+
+def pairs(*, quick: bool) -> list[Case]:
+    """A fast stream for each client over each upstream."""
+    return [
+        Case(f"{client}→{upstream}", client, f"{upstream}-fast", 20, 60 if quick else 300, "stream")
+        for client in PROTOCOLS
+        for upstream in PROTOCOLS
+    ]

@@ -2,7 +2,7 @@
  * REQUESTS answers have come. Every request has an id of its own. An answer counts only if it came whole: by its
  * content-length, or by its last chunk with as many text events as the mock sends and the protocol's terminal event.
  *
- *   usage: load PORT chat|messages MODEL CONNECTIONS REQUESTS PAD_BYTES HEAD_FIELDS KEY
+ *   usage: load PORT PROTOCOL MODEL CONNECTIONS REQUESTS PAD_BYTES HEAD_FIELDS KEY
  *
  * Prints one JSON object: answers, failures, seconds, events, first-byte and whole-answer times, and, for paced
  * streams, how long each event was on its way from the mock (all in microseconds).
@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 200, TIMEOUT_S = 60 };
+enum { EVENTS = 200, TIMEOUT_S = 60, LINE_BYTES = 262144 };
 
 struct client {
     int fd, status, chunked, in_head, seen_terminal;
@@ -35,7 +35,22 @@ struct client {
 };
 
 static struct client *clients;
-static int epoll_fd, port, is_messages, fields;
+static int epoll_fd, port, fields;
+
+/* How a client of each protocol asks (path before and after the model where it stands there, what opens and closes the
+ * turns), which lines hold text, and what only the last one holds. */
+struct protocol {
+    const char *name, *path, *path_end, *open, *turn, *close, *text, *terminal;
+};
+static const struct protocol protocols[] = {
+    {"chat", "/v1/chat/completions", "", "\"messages\":[", "{\"role\":\"user\",\"content\":\"Question number %llu\"}", "]", "word", "[DONE]"},
+    {"messages", "/v1/messages", "", "\"max_tokens\":1000,\"messages\":[", "{\"role\":\"user\",\"content\":\"Question number %llu\"}", "]", "word", "message_stop"},
+    {"responses", "/v1/responses", "", "\"input\":[", "{\"role\":\"user\",\"content\":\"Question number %llu\"}", "]", "output_text.delta", "\"response.completed\""},
+    {"gemini", "/v1beta/models/", ":streamGenerateContent?alt=sse", "\"contents\":[", "{\"role\":\"user\",\"parts\":[{\"text\":\"Question number %llu\"}]}", "]", "word", "\"STOP\""},
+    {"ollama", "/api/chat", "", "\"messages\":[", "{\"role\":\"user\",\"content\":\"Question number %llu\"}", "]", "word", "\"done\":true"},
+    {"mistral", "/mistral/v1/chat/completions", "", "\"messages\":[", "{\"role\":\"user\",\"content\":\"Question number %llu\"}", "]", "word", "[DONE]"},
+};
+static const struct protocol *protocol;
 static const char *model, *key;
 static char *pad;
 static long wanted, started, answers, failures, events_seen;
@@ -74,13 +89,15 @@ static void begin(struct client *c) {
     id++;
     char *body = c->request + 2048;
     int streams = strstr(model, "small") == NULL;
-    int length = sprintf(body, "{\"model\":\"%s\",%s%s\"messages\":[{\"role\":\"user\",\"content\":\"Question number %llu\"}%s]}",
-                         model, streams ? "\"stream\":true," : "", is_messages ? "\"max_tokens\":1000," : "",
-                         (unsigned long long)id, pad);
+    int in_path = *protocol->path_end != 0;
+    int length = in_path ? sprintf(body, "{") : sprintf(body, "{\"model\":\"%s\",%s", model, streams ? "\"stream\":true," : "");
+    length += sprintf(body + length, "%s", protocol->open);
+    length += sprintf(body + length, protocol->turn, (unsigned long long)id);
+    length += sprintf(body + length, "%s%s}", pad, protocol->close);
     char head[2048];
-    int head_len = sprintf(head, "POST %s HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %s\r\n"
+    int head_len = sprintf(head, "POST %s%s%s HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %s\r\n"
                            "content-type: application/json\r\ncontent-length: %d\r\n%s\r\n",
-                           is_messages ? "/v1/messages" : "/v1/chat/completions", key, length, fields > 4 ? sdk : "");
+                           protocol->path, in_path ? model : "", protocol->path_end, key, length, fields > 4 ? sdk : "");
     char *at = body - head_len;
     memcpy(at, head, (size_t)head_len);
     size_t left = (size_t)(head_len + length);
@@ -103,19 +120,21 @@ static void text(struct client *c, const char *data, size_t length) {
     for (size_t i = 0; i < length; i++) {
         char byte = data[i];
         if (byte != '\n') {
-            if (c->line_len < 8190) c->line[c->line_len++] = byte;
+            if (c->line_len < LINE_BYTES - 2) c->line[c->line_len++] = byte;
             continue;
         }
         c->line[c->line_len] = 0;
-        if (!strncmp(c->line, "data:", 5)) {
-            char *at = strstr(c->line, "t=");
-            if (at && strstr(c->line, "word")) {
+        if (!strncmp(c->line, "data:", 5) || c->line[0] == '{') {
+            /* A gateway may join the texts of one read in one event: the words are counted, not the lines. */
+            char *at = strstr(c->line, protocol->text) ? c->line : NULL;
+            while (at && (at = strstr(at, "t="))) {
+                at += 2;
                 c->events++;
                 events_seen++;
                 if (delays < delays_most && strstr(model, "paced"))
-                    delay_us[delays++] = (float)(now_ns() - strtoull(at + 2, NULL, 10)) / 1000.0f;
+                    delay_us[delays++] = (float)(now_ns() - strtoull(at, NULL, 10)) / 1000.0f;
             }
-            if (strstr(c->line, "[DONE]") || strstr(c->line, "message_stop")) c->seen_terminal = 1;
+            if (strstr(c->line, protocol->terminal)) c->seen_terminal = 1;
         }
         c->line_len = 0;
     }
@@ -198,12 +217,14 @@ static double at(float *values, long count, double share) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 9) { fprintf(stderr, "usage: load PORT chat|messages MODEL CONNECTIONS REQUESTS PAD_BYTES HEAD_FIELDS KEY\n"); return 2; }
+    if (argc != 9) { fprintf(stderr, "usage: load PORT PROTOCOL MODEL CONNECTIONS REQUESTS PAD_BYTES HEAD_FIELDS KEY\n"); return 2; }
     signal(SIGPIPE, SIG_IGN);
     struct rlimit files = {65536, 65536};
     setrlimit(RLIMIT_NOFILE, &files);
     port = atoi(argv[1]);
-    is_messages = !strcmp(argv[2], "messages");
+    for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
+        if (!strcmp(argv[2], protocols[i].name)) protocol = &protocols[i];
+    if (!protocol) { fprintf(stderr, "load: no protocol %s\n", argv[2]); return 2; }
     model = argv[3];
     long connections = atol(argv[4]);
     wanted = atol(argv[5]);
@@ -229,7 +250,7 @@ int main(int argc, char **argv) {
     for (long i = 0; i < connections; i++) {
         clients[i].fd = -1;
         clients[i].request = malloc(pad_bytes + 65536);
-        clients[i].line = malloc(8192);
+        clients[i].line = malloc(LINE_BYTES);
         clients[i].in = malloc(clients[i].in_cap = 65536);
         reconnect(&clients[i]);
     }

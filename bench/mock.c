@@ -5,8 +5,8 @@
  *   fast    a stream of EVENTS text events, each written by itself, as fast as the socket takes them
  *   paced   the same, one event every PACE_MS; each carries the time at which it was sent (t=<ns>;)
  *
- * A path with "messages" in it gets Anthropic's format, any other OpenAI's. Every answer has an id of its own, so
- * that nothing can be won by remembering bytes.
+ * The path tells the protocol: Anthropic's, OpenAI's Responses, Gemini's, Ollama's, else OpenAI's chat (Mistral's too).
+ * Every answer has an id of its own, so that nothing can be won by remembering bytes.
  *
  *   usage: mock PORT
  */
@@ -28,11 +28,13 @@
 #include <unistd.h>
 
 enum { EVENTS = 200, PACE_MS = 20, MAX_FD = 65536, OUT_BYTES = 131072 };
+enum protocol { CHAT, MESSAGES, RESPONSES, GEMINI, OLLAMA };
 
 struct conn {
     char *in, *out;
     size_t in_len, in_cap, out_len, out_sent;
-    int messages, sent_events; /* sent_events: -1 when no paced stream runs */
+    enum protocol protocol;
+    int sent_events; /* -1 when no paced stream runs */
     uint64_t id, next_ns;
 };
 
@@ -63,16 +65,39 @@ static void chunk(struct conn *c, const char *format, ...) {
     put(c, "%x\r\n%s\r\n", length, event);
 }
 
+/* One of the Responses events that show the whole answer; `item` is what of it is there. */
+static void response_event(struct conn *c, const char *kind, int number, const char *status, const char *item) {
+    chunk(c, "event: response.%s\ndata: {\"type\":\"response.%s\",\"sequence_number\":%d,\"response\":{\"id\":\"resp_%llu\","
+             "\"object\":\"response\",\"created_at\":1760000000,\"status\":\"%s\",\"model\":\"mock\",\"error\":null,"
+             "\"incomplete_details\":null,\"output\":[%s],\"usage\":%s}}\n\n", kind, kind, number, (unsigned long long)c->id,
+          status, item, *item ? "{\"input_tokens\":9,\"output_tokens\":200,\"total_tokens\":209}" : "null");
+}
+
 static void stream_head(struct conn *c) {
-    put(c, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nx-request-id: up_%llu\r\n\r\n",
-        (unsigned long long)c->id);
-    if (c->messages) {
+    put(c, "HTTP/1.1 200 OK\r\ncontent-type: %s\r\ntransfer-encoding: chunked\r\nx-request-id: up_%llu\r\n\r\n",
+        c->protocol == OLLAMA ? "application/x-ndjson" : "text/event-stream", (unsigned long long)c->id);
+    switch (c->protocol) {
+    case MESSAGES:
         chunk(c, "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_%llu\",\"type\":\"message\","
                  "\"role\":\"assistant\",\"model\":\"mock\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
                  "\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n", (unsigned long long)c->id);
         chunk(c, "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,"
                  "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n");
-    } else {
+        break;
+    case RESPONSES:
+        response_event(c, "created", 0, "in_progress", "");
+        response_event(c, "in_progress", 1, "in_progress", "");
+        chunk(c, "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"sequence_number\":2,"
+                 "\"output_index\":0,\"item\":{\"id\":\"msg_%llu\",\"type\":\"message\",\"status\":\"in_progress\","
+                 "\"content\":[],\"role\":\"assistant\"}}\n\n", (unsigned long long)c->id);
+        chunk(c, "event: response.content_part.added\ndata: {\"type\":\"response.content_part.added\",\"sequence_number\":3,"
+                 "\"item_id\":\"msg_%llu\",\"output_index\":0,\"content_index\":0,\"part\":{\"type\":\"output_text\","
+                 "\"annotations\":[],\"logprobs\":[],\"text\":\"\"}}\n\n", (unsigned long long)c->id);
+        break;
+    case GEMINI:
+    case OLLAMA:
+        break;
+    case CHAT:
         chunk(c, "data: {\"id\":\"chatcmpl-%llu\",\"object\":\"chat.completion.chunk\",\"created\":1760000000,\"model\":\"mock\","
                  "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,"
                  "\"finish_reason\":null}]}\n\n", (unsigned long long)c->id);
@@ -80,22 +105,65 @@ static void stream_head(struct conn *c) {
 }
 
 static void stream_event(struct conn *c, int number, uint64_t at) {
-    if (c->messages)
+    unsigned long long id = (unsigned long long)c->id, t = (unsigned long long)at;
+    switch (c->protocol) {
+    case MESSAGES:
         chunk(c, "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
-                 "{\"type\":\"text_delta\",\"text\":\" word %d t=%llu;\"}}\n\n", number, (unsigned long long)at);
-    else
+                 "{\"type\":\"text_delta\",\"text\":\" word %d t=%llu;\"}}\n\n", number, t);
+        break;
+    case RESPONSES:
+        chunk(c, "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":%d,"
+                 "\"item_id\":\"msg_%llu\",\"output_index\":0,\"content_index\":0,\"delta\":\" word %d t=%llu;\","
+                 "\"logprobs\":[]}\n\n", number + 4, id, number, t);
+        break;
+    case GEMINI:
+        chunk(c, "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \" word %d t=%llu;\"}],\"role\": \"model\"},"
+                 "\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 9,\"candidatesTokenCount\": %d,"
+                 "\"totalTokenCount\": %d},\"modelVersion\": \"mock\",\"responseId\": \"r%llu\"}\r\n\r\n",
+              number, t, number + 1, number + 10, id);
+        break;
+    case OLLAMA:
+        chunk(c, "{\"model\":\"mock\",\"created_at\":\"2026-01-01T00:00:00.%09lluZ\",\"message\":{\"role\":\"assistant\","
+                 "\"content\":\" word %d t=%llu;\"},\"done\":false}\n", t % 1000000000u, number, t);
+        break;
+    case CHAT:
         chunk(c, "data: {\"id\":\"chatcmpl-%llu\",\"object\":\"chat.completion.chunk\",\"created\":1760000000,\"model\":\"mock\","
                  "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word %d t=%llu;\"},\"logprobs\":null,"
-                 "\"finish_reason\":null}]}\n\n", (unsigned long long)c->id, number, (unsigned long long)at);
+                 "\"finish_reason\":null}]}\n\n", id, number, t);
+    }
 }
 
 static void stream_tail(struct conn *c) {
-    if (c->messages) {
+    switch (c->protocol) {
+    case MESSAGES:
         chunk(c, "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n");
         chunk(c, "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\","
                  "\"stop_sequence\":null},\"usage\":{\"output_tokens\":%d}}\n\n", EVENTS);
         chunk(c, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
-    } else {
+        break;
+    case RESPONSES: {
+        /* The whole text is not said again: what the deltas said holds (R019), and a bench of copying is not wanted. */
+        char item[512];
+        snprintf(item, sizeof item, "{\"id\":\"msg_%llu\",\"type\":\"message\",\"status\":\"completed\",\"content\":"
+                 "[{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"\"}],\"role\":\"assistant\"}",
+                 (unsigned long long)c->id);
+        chunk(c, "event: response.output_item.done\ndata: {\"type\":\"response.output_item.done\",\"sequence_number\":%d,"
+                 "\"output_index\":0,\"item\":%s}\n\n", EVENTS + 4, item);
+        response_event(c, "completed", EVENTS + 5, "completed", item);
+        break;
+    }
+    case GEMINI:
+        chunk(c, "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"\"}],\"role\": \"model\"},\"finishReason\": "
+                 "\"STOP\",\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 9,\"candidatesTokenCount\": %d,"
+                 "\"totalTokenCount\": %d},\"modelVersion\": \"mock\",\"responseId\": \"r%llu\"}\r\n\r\n",
+              EVENTS, EVENTS + 9, (unsigned long long)c->id);
+        break;
+    case OLLAMA:
+        chunk(c, "{\"model\":\"mock\",\"created_at\":\"2026-01-01T00:00:00.0Z\",\"message\":{\"role\":\"assistant\","
+                 "\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"total_duration\":1,\"load_duration\":1,"
+                 "\"prompt_eval_count\":9,\"prompt_eval_duration\":1,\"eval_count\":%d,\"eval_duration\":1}\n", EVENTS);
+        break;
+    case CHAT:
         chunk(c, "data: {\"id\":\"chatcmpl-%llu\",\"object\":\"chat.completion.chunk\",\"created\":1760000000,\"model\":\"mock\","
                  "\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\n", (unsigned long long)c->id);
         chunk(c, "data: {\"id\":\"chatcmpl-%llu\",\"object\":\"chat.completion.chunk\",\"created\":1760000000,\"model\":\"mock\","
@@ -109,7 +177,7 @@ static void stream_tail(struct conn *c) {
 static void small_answer(struct conn *c) {
     char body[1024];
     int length;
-    if (c->messages)
+    if (c->protocol == MESSAGES)
         length = snprintf(body, sizeof body, "{\"id\":\"msg_%llu\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"mock\","
             "\"content\":[{\"type\":\"text\",\"text\":\"A small answer to a small question, with the number %llu in it.\"}],"
             "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{\"input_tokens\":9,\"output_tokens\":14}}",
@@ -149,9 +217,15 @@ static int flush(int fd) { /* 0: the connection is gone */
     return 1;
 }
 
+static const char *marks[] = {"", "/messages", "/responses", "GenerateContent", "/api/chat"};
+
 static void answer(int fd, const char *head, const char *body, size_t body_len) {
     struct conn *c = conns[fd];
-    c->messages = memmem(head, (size_t)(body - head), "/messages", 9) != NULL;
+    const char *line_end = memchr(head, '\r', (size_t)(body - head));
+    c->protocol = CHAT;
+    for (int i = MESSAGES; i <= OLLAMA; i++)
+        if (memmem(head, (size_t)(line_end - head), marks[i], strlen(marks[i]))) c->protocol = (enum protocol)i;
+    if (c->protocol == GEMINI) body = head, body_len = (size_t)(line_end - head); /* the model stands in the path */
     c->id = ++counter;
     if (memmem(body, body_len, "paced", 5)) {
         stream_head(c);

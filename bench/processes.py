@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bench.cases import PROTOCOLS
+
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
 CALLER_KEY = "ds2-bench-caller-key-0123456789"
@@ -118,23 +120,20 @@ http {{
     def ours(self, wrapper: list[str] | None = None) -> Relay:
         """The gateway with everything on: a caller key, pools of three accounts, the access log as JSON."""
         port, folder = free_port(), Path(self._folder.name)
-        url = f"http://127.0.0.1:{self.mock_port}/v1"
+        url = f"http://127.0.0.1:{self.mock_port}"
         accounts = ", ".join(f'{{ name = "{name}", key_env = "BENCH_KEY" }}' for name in "abc")
+        providers = "\n".join(
+            f'[providers.up{one}]\ndialects = ["{one}"]\nbase_url = "{url}"\naccounts = [{accounts}]'
+            for one in PROTOCOLS
+        )
+        models = "\n".join(f'"{one}-*" = "up{one}/*"' for one in PROTOCOLS)
         file = folder / f"ours-{port}.toml"
         file.write_text(
             f"""
 log = "json"
-[providers.upchat]
-dialects = ["chat"]
-base_url = "{url}"
-accounts = [{accounts}]
-[providers.upmessages]
-dialects = ["messages"]
-base_url = "{url}"
-accounts = [{accounts}]
+{providers}
 [models]
-"chat-*" = "upchat/*"
-"messages-*" = "upmessages/*"
+{models}
 [callers.bench]
 key_env = "BENCH_CALLER"
 """
