@@ -3,8 +3,10 @@
 A decoder gives its `read` (bytes of whole events → universal events, and whether the stream is over with them) and
 feeds everything through `FramedReader.feed`. An event that `read` made one delta of teaches the frame for those that
 follow; anything else that may have moved the parts makes it forgotten, so that a frame never outlives the part that
-it stands for. Where no two events are alike (OpenAI pads each with random bytes) it stops learning, and `read` gets
-whole reads at once.
+it stands for. Where no two events are alike it stops learning, and `read` gets whole reads at once.
+
+A frame may leave out counts that differ from event to event: `latest` is the last event that was taken by one, for
+whoever needs its counts, until `read` is given something newer.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _LESSONS = 64
 class FramedReader:
     """One for each stream. `read(data, out)` appends to `out` and gives whether the stream is over."""
 
-    __slots__ = ("_frame", "_lessons", "_make", "_part", "_read", "_splitter")
+    __slots__ = ("_frame", "_lessons", "_make", "_part", "_read", "_splitter", "latest")
 
     def __init__(self, read: Callable[[bytes, list[ev.Event]], bool]) -> None:
         self._read = read
@@ -33,6 +35,7 @@ class FramedReader:
         self._part = -1
         self._make: type[ev.TextDelta | ev.ReasoningDelta | ev.ArgumentsDelta] = ev.TextDelta
         self._lessons = _LESSONS
+        self.latest = b""
 
     def feed(self, data: bytes, out: list[ev.Event]) -> None:
         """Append the events that `data` completes."""
@@ -48,7 +51,10 @@ class FramedReader:
         at, count = 0, len(events)
         while at < count:
             if self._frame is not None:
+                first = at
                 at = self._frame.take(events, at, self._make, self._part, out)
+                if at > first:
+                    self.latest = events[at - 1]
                 if at == count:
                     break
             if self._lessons <= 0:

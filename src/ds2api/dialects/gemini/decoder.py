@@ -7,9 +7,9 @@ the usage (cumulative, the last one counts) and the citations are said then.
 
 A whole answer is a stream of one event in which every part stands for itself: both read the same.
 
-Hot path: usage counts up in every event, so no two have the same bytes around the text; `_is_delta` takes what is only
-more of the open part with a few lookups. Streams of servers that leave usage to the end go through a learned frame
-(`framed_reader`). Memory: nothing that grows with the stream but `offsets` of text in mixed scripts.
+Hot path: a learned frame that leaves the counts out (`framed_reader`); the last counts are read when something else
+comes. `_is_delta` takes what is only more of the open part with a few lookups. Memory: nothing that grows with the
+stream but `offsets` of text in mixed scripts.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class GeminiDecoder:
         if self._is_over:
             return out
         self._at_end = True
+        self._count()
         if not self._framed.finish(out):
             for event in self._parser.end():
                 if self._event(event, out):
@@ -115,6 +116,7 @@ class GeminiDecoder:
 
     def _read(self, data: bytes, out: list[ev.Event]) -> bool:
         """The general way: whatever a stream may hold. Whether it is over."""
+        self._count()
         try:
             events = self._parser.feed(data)
         except EventTooLarge as error:
@@ -312,11 +314,20 @@ class GeminiDecoder:
         out.append(ev.PartFinished(state.part, state.index))
         state.kind, state.is_sealed, state.partial = None, False, None
 
+    def _count(self) -> None:
+        """Take the counts of the last event that the frame took."""
+        event, self._framed.latest = self._framed.latest, b""
+        if event:
+            self._latest = jsons.parse_event(event.partition(b"data:")[2]).get("usageMetadata") or {}
+
     def _measure(self, out: list[ev.Event]) -> None:
         """Count the text of one read, that of the frame too."""
+        texts: dict[int, list[str]] = {}
         for event in out:
             if type(event) is ev.TextDelta:
-                self._candidates[event.choice].offsets.add(event.text)
+                texts.setdefault(event.choice, []).append(event.text)
+        for choice, pieces in texts.items():
+            self._candidates[choice].offsets.add("".join(pieces))
 
     def _finish(self, out: list[ev.Event]) -> None:
         states = list(self._candidates.values())
