@@ -151,58 +151,67 @@ class _PorousFrame(DeltaFrame):
             event[: _place(front[0])[0] if front else start], event[_place(behind[-1])[1] if behind else len(event) :]
         )
 
-    def _text(self, event: bytes) -> bytes | None:
-        """What stands in the text's place, unproved; None where `event` is not of this frame.
+    def _texts(self, events: list[bytes], at: int) -> list[bytes]:
+        """What stands in the text's place, unproved, of each event from `at` on, up to the first that is not of this
+        frame.
 
         The first place where the bytes behind the text are found ends it. If that was inside of the text (an escaped
         quote stands before them), what is cut off there is no string, and whoever parses it sees that."""
-        start = self._before_length
-        if not event.startswith(self._before) or not event.endswith(self._after):
-            return None
-        if self._front is not None:
-            hole = self._front(event, start)
-            if hole is None or not event.startswith(self._near, hole.end()):
-                return None
-            start = hole.end() + len(self._near)
-        end = event.find(self._far, start)
-        if end < 0:
-            return None
-        rest = len(event) - self._after_length
-        if self._behind is not None:
-            hole = self._behind(event, end + len(self._far))
-            if hole is None or hole.end() != rest:
-                return None
-        elif end + len(self._far) != rest:
-            return None
-        return event[start:end]
+        before, after, near, far = self._before, self._after, self._near, self._far
+        front, behind = self._front, self._behind
+        first, last, near_length, far_length = len(before), len(after), len(near), len(far)
+        texts: list[bytes] = []
+        append = texts.append
+        # --- hot: one turn of this loop is what finding a text in a numbered event costs ---
+        for place in range(at, len(events)):
+            event = events[place]
+            if not event.startswith(before) or not event.endswith(after):
+                break
+            start = first
+            if front is not None:
+                hole = front(event, start)
+                if hole is None:
+                    break
+                start = hole.end()
+                if not event.startswith(near, start):
+                    break
+                start += near_length
+            end = event.find(far, start)
+            if end < 0:
+                break
+            if behind is not None:
+                hole = behind(event, end + far_length)
+                if hole is None or hole.end() != len(event) - last:
+                    break
+            elif end + far_length != len(event) - last:
+                break
+            append(event[start:end])
+        return texts
 
     def is_one(self, data: bytes) -> bool:
-        return data.endswith((b"\n\n", b"\r\n\r\n")) and self._is_plain(data[: -4 if data.endswith(b"\r\n") else -2])
+        if not data.endswith((b"\n\n", b"\r\n\r\n")):
+            return False
+        return self.skip([data[: -4 if data.endswith(b"\r\n") else -2]], 0) == 1
 
     def skip(self, events: list[bytes], at: int) -> int:
-        for place in range(at, len(events)):
-            if not self._is_plain(events[place]):
-                return place
-        return len(events)
+        for raw in self._texts(events, at):
+            if not raw or _SPECIAL(raw) is not None:
+                break
+            at += 1
+        return at
 
     def take(self, events: list[bytes], at: int, make: Callable[[int, str], T], part: int, out: list[T]) -> int:
-        find, append, special = self._text, out.append, _SPECIAL
-        for place in range(at, len(events)):
-            raw = find(events[place])
-            if not raw:
-                return place
+        append, special = out.append, _SPECIAL
+        for raw in self._texts(events, at):
             try:
                 text = raw.decode() if special(raw) is None else jsons.parse(b'"' + raw + b'"')
             except ValueError:  # no UTF-8, or no string: the general way says what is wrong
-                return place
+                break
             if not text:
-                return place
+                break
             append(make(part, text))
-        return len(events)
-
-    def _is_plain(self, event: bytes) -> bool:
-        raw = self._text(event)
-        return raw is not None and raw != b"" and _SPECIAL(raw) is None
+            at += 1
+        return at
 
 
 def _place(hole: re.Match[bytes]) -> tuple[int, int]:
