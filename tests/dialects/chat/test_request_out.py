@@ -251,6 +251,20 @@ def test_mistrals_ids_have_nine_letters() -> None:
     assert [message["tool_call_id"] for message in body["messages"] if message["role"] == "tool"] == sent
 
 
+def test_a_server_that_refuses_what_it_does_not_know_gets_nothing_of_the_kind() -> None:
+    """Mistral answers 422 to any field that is not its own: what other chat servers have is left out and reported."""
+    body = {
+        "model": "m", "messages": [{"role": "user", "content": "q"}], "provider": {"order": ["x"]}, "logprobs": True,
+        "reasoning_format": "parsed", "service_tier": "flex", "store": True, "top_k": 5, "metadata": {"a": "b"},
+    }  # fmt: skip
+    place = target("mistral", "mistral-large")
+    assert not DIALECT.fits(body, place)
+    assert DIALECT.fits({"model": "m", "messages": body["messages"], "top_k": 5, "provider": None}, place)
+    written, outgoing = write(DIALECT.read_request(body, {}, ""), place)
+    assert sorted(path for _, path in losses(outgoing)) == ["provider", "reasoning_format", "service_tier", "store"]
+    assert written.keys() == {"model", "messages", "stream", "logprobs", "top_k", "metadata"}
+
+
 def test_part_of_another_protocol_alone_is_refused_by_name() -> None:
     opaque = Opaque("messages", "server_tool_use", {}, "messages[0].content[1]")
     assert refusal(request(user(Text("q"), opaque))) == "messages[0].content[1]"
@@ -457,6 +471,26 @@ def test_foreign_proof_is_dropped_whole_with_a_loss(thought: Reasoning, flavour:
     assert losses(outgoing) == [("dropped", "messages[1].content[0]")]
     assert b"hm" not in outgoing.body
     assert b"ds2.1" not in outgoing.body
+
+
+def test_a_proof_in_a_thinking_chunk_goes_back_to_mistral_as_mistral_gave_it() -> None:
+    """From a chat client that keeps the chunk, with the proof in our envelope."""
+    carrier = '{"type":"thinking","signature":"SIG"}'
+    place = target("mistral", "mistral-large")
+    for model, expected in (("mistral-large", "SIG"), ("another", None)):
+        envelope = SEALER.seal(Sealed("openrouter", carrier), "openai", model, "")
+        chunk = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "signature": envelope}
+        content = [chunk, {"type": "text", "text": "a"}]
+        messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": content},
+                    {"role": "user", "content": "b"}]  # fmt: skip
+        outgoing = DIALECT.write_request(DIALECT.read_request({"model": "m", "messages": messages}, {}, ""), place)
+        sent = json.loads(outgoing.body)["messages"][1]["content"]
+        if expected is None:
+            assert sent == "a" or [one["type"] for one in sent] == ["text"]
+            assert losses(outgoing) == [("dropped", "messages[1].content[0]")]
+        else:
+            assert sent[0] == {**chunk, "signature": expected}
+            assert losses(outgoing) == []
 
 
 @pytest.mark.parametrize("field", ["signature", "data"])

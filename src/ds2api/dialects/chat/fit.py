@@ -27,7 +27,7 @@ def fits(body: dict[str, Any], target: Target) -> bool:
     is_strict = flavour.strict_order or capabilities.strict_order
     if flavour is PLAIN and not is_strict:
         return True
-    if any(body.get(name) is not None for name in flavour.refused):
+    if any(value is not None and not flavour.takes(name) for name, value in body.items()):
         return False
     # Most such servers ignore the younger name in silence, and with it the limit.
     if flavour.max_tokens_field == "max_tokens" and body.get("max_completion_tokens") is not None:

@@ -24,7 +24,8 @@ class Flavour:
     """One kind of chat server.
 
     `refused` are top-level fields that it answers with a 400 or has no meaning for: they are left out and
-    reported, never sent. `understood` are fields beyond plain chat that a translated request may use.
+    reported, never sent; where `fields` is given, so is every field that is not in it. `understood` are fields
+    beyond plain chat that a translated request may use.
     """
 
     name: str = ""
@@ -54,6 +55,11 @@ class Flavour:
     stop_limit: int | None = None
     refused: frozenset[str] = frozenset()
     understood: frozenset[str] = frozenset()
+    fields: frozenset[str] | None = None
+
+    def takes(self, name: str) -> bool:
+        """Whether the top-level field `name` may be sent."""
+        return name not in self.refused and (self.fields is None or name in self.fields)
 
 
 PLAIN = Flavour()
@@ -140,12 +146,15 @@ _FLAVOURS = {
             user_field=None,
             seed_field="random_seed",
             participant_names=False,
-            refused=frozenset({
-                "logit_bias", "logprobs", "top_logprobs", "verbosity", "user", "safety_identifier", "store",
-                "service_tier", "modalities", "audio", "web_search_options", "prompt_cache_options",
-                "prompt_cache_retention", "moderation",
+            refused=frozenset({"service_tier"}),  # it has other tiers
+            understood=frozenset({"prediction", "prompt_cache_key", "metadata", "top_k", "repetition_penalty"}),
+            fields=frozenset({  # `ChatCompletionRequest`; a 422 (extra_forbidden) for any other
+                "model", "messages", "temperature", "top_p", "max_tokens", "stream", "stop", "random_seed", "metadata",
+                "response_format", "tools", "tool_choice", "presence_penalty", "frequency_penalty", "min_tokens",
+                "repetition_penalty", "top_k", "logprobs", "top_logprobs", "prompt_logprobs", "top_prompt_logprobs",
+                "n", "prediction", "parallel_tool_calls", "reasoning_effort", "prompt_mode", "guardrails",
+                "prompt_cache_key", "service_tier", "safe_prompt",
             }),
-            understood=frozenset({"prediction", "prompt_cache_key"}),
         ),
         Flavour(  # docs.x.ai: chat API, models; a 400 for these on reasoning models; recorded: reasoning_content
             name="xai",

@@ -70,10 +70,10 @@ def _put(body: dict[str, Any], name: str, value: Any, path: str, destination: De
     """Send `value`, unless the server refuses the field."""
     if value is None:
         return
-    if name in destination.flavour.refused:
-        destination.losses.report("dropped", path, "this chat server does not take it")
-    else:
+    if destination.flavour.takes(name):
         body[name] = value
+    else:
+        destination.losses.report("dropped", path, "this chat server does not take it")
 
 
 def _put_hint(body: dict[str, Any], name: str, value: Any, path: str, destination: Destination) -> None:
@@ -165,9 +165,9 @@ def _write_sampling(request: Request, body: dict[str, Any], destination: Destina
     for name, wire in _OPTIONAL:
         _put_hint(body, wire, getattr(sampling, name), request.path_of(name), destination)
     if request.choices is not None and (request.choices > 1 or destination.is_same):
-        if "n" in destination.flavour.refused and request.choices > 1:
+        if not destination.flavour.takes("n") and request.choices > 1:
             raise destination.losses.refuse(request.path_of("choices"), "this chat server gives one answer only")
-        if "n" not in destination.flavour.refused:
+        if destination.flavour.takes("n"):
             body["n"] = request.choices
 
 
@@ -188,12 +188,12 @@ def _write_stop(request: Request, body: dict[str, Any], destination: Destination
 
 
 def _write_logprobs(request: Request, body: dict[str, Any], destination: Destination) -> None:
-    if request.logprobs and "logprobs" in destination.flavour.refused:
+    if request.logprobs and not destination.flavour.takes("logprobs"):
         destination.losses.refuse_soft(request.path_of("logprobs"), "this chat server gives no log-probabilities")
         return
     for name in ("logprobs", "top_logprobs"):
         value = getattr(request, name)
-        if value is not None and name not in destination.flavour.refused:
+        if value is not None and destination.flavour.takes(name):
             body[name] = value
 
 
@@ -201,7 +201,7 @@ def _write_user(request: Request, body: dict[str, Any], destination: Destination
     user, path = request.user, request.path_of("user")
     if user is None:
         return
-    if destination.is_same and path not in destination.flavour.refused:
+    if destination.is_same and destination.flavour.takes(path):
         body[path] = user
         return
     name = destination.flavour.user_field

@@ -43,7 +43,10 @@ def write_thoughts(
             _drop(thought, "this chat server takes no thoughts back", destination)
         elif fields == ("content",):
             block = {"type": "thinking", "thinking": [{"type": "text", "text": thought.text}]}
-            blocks.append(as_it_came.get("thinking", block))
+            chunk = as_it_came.get("thinking", block)
+            if str(chunk.get("signature")).startswith(PREFIX):  # opened: it goes back as its maker wrote it
+                chunk = {**chunk, "signature": entries[0].get("signature")}
+            blocks.append(chunk)
         else:
             if thought.text:
                 texts.append(thought.text)

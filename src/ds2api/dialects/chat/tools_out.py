@@ -43,7 +43,7 @@ def write_tools(request: Request, body: dict[str, Any], destination: Destination
     if choice is not None:
         _write_choice(choice, request, body, destination)
     if request.parallel_calls is not None:
-        if destination.flavour.parallel_calls and "parallel_tool_calls" not in destination.flavour.refused:
+        if destination.flavour.parallel_calls and destination.flavour.takes("parallel_tool_calls"):
             body["parallel_tool_calls"] = request.parallel_calls
         elif not request.parallel_calls:
             path = request.path_of("parallel_calls")

@@ -1,9 +1,9 @@
 """A request for Mistral: `upstream` writes it as the chat flavour "mistral", and what chat cannot say is put right.
 
-An own request goes through as if a chat client of Mistral had sent it, since that writer keeps what came; the fields
-that it would keep from Mistral (`_OWN`, which older servers refused) are put back, and a history in which thoughts,
-texts and references alternate gets its content back in its own order. Requests of others only get Mistral's forms:
-audio as a string, a file's id flat, a schema for every function.
+An own request goes through as if a chat client of Mistral had sent it, since that writer keeps what came; the tier that it
+would keep from Mistral is put back, and a history in which thoughts, texts and references alternate gets its content
+back in its own order. Requests of others only get Mistral's forms: audio as a string, a file's id flat, a schema for
+every function.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from ds2api.universal.request import Request, Turn
 
 __all__ = ["write_request"]
 
-_OWN = ("logprobs", "top_logprobs", "service_tier")  # `ChatCompletionRequest` of `mistralai` 3.7
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}  # the field is required of every function
 
 
@@ -30,9 +29,8 @@ def write_request(request: Request, target: Target, upstream: Dialect) -> Outgoi
     """Raises `Problem` for what cannot be carried."""
     given: dict[str, Any] = {}
     if request.dialect == "mistral":
-        given = {name: value for name in _OWN if (value := getattr(request, name)) is not None}
-        tagged = retagged(request, "mistral", upstream.name)
-        request = replace(tagged, dialect=upstream.name, logprobs=None, top_logprobs=None, service_tier=None)
+        given = {"service_tier": request.service_tier} if request.service_tier is not None else {}
+        request = replace(retagged(request, "mistral", upstream.name), dialect=upstream.name, service_tier=None)
         for turn in request.turns:
             _keep_order(turn, upstream.name)
     outgoing = upstream.write_request(request, replace(target, flavour="mistral"))
