@@ -3,6 +3,8 @@
 
     python3 tools/dev.py serve [--port N] [--config FILE]    run the gateway (a demo, if there is no key)
     python3 tools/dev.py test                                lint, types and all tests
+    python3 tools/dev.py test --node | --agents              the Node SDKs, the coding agents (npm packages, once)
+    python3 tools/dev.py test --engine                       a real llama.cpp with a tiny Mixtral (200 MB, once)
     python3 tools/dev.py lint | bench | zipapp | docs | size | lock
 
 It makes `.venv` beside it, installs the pinned packages of `tools/lock/` (every file checked by its hash), and
@@ -13,6 +15,7 @@ Written for old Pythons too, as far as its first lines: they are there to say th
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -31,6 +34,14 @@ VENV = ROOT / ".venv"
 LOCKS = ROOT / "tools" / "lock"
 # One test process for each core: the suite is promised to take under five minutes on two.
 TEST_WORKERS = "auto"
+# Lock file → what it is made of.
+LOCKED = {"run": ["run.in"], "test": ["run.in", "test.in"], "engine": ["run.in", "test.in", "engine.in"]}
+# Tests beside the suite: their folder, their environment, and what they need first (`LAYER_INSTALLERS`).
+LAYERS = {
+    "--node": ("tests/node", "test", "npm"),
+    "--agents": ("tests/agents", "test", "npm"),
+    "--engine": ("tests/engine", "engine", ""),
+}
 
 
 def say(text: str) -> None:
@@ -71,7 +82,9 @@ def serve(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Lint, types, tests. Arguments go to pytest, and then only the tests run."""
+    """Lint, types, tests. Arguments go to pytest, and then only the tests run. `--node` and the like: that layer."""
+    if arguments and arguments[0] in LAYERS:
+        return test_layer(*LAYERS[arguments[0]], arguments[1:])
     python = environment("test")
     if not arguments:
         status = _lint(python)
@@ -80,6 +93,15 @@ def test(arguments: list[str]) -> int:
     say("running the tests")
     workers = [] if "-n" in arguments else ["-n", TEST_WORKERS]
     return run([str(python), "-m", "pytest", *workers, *arguments])
+
+
+def test_layer(folder: str, kind: str, needs: str, arguments: list[str]) -> int:
+    python = environment(kind)
+    status = LAYER_INSTALLERS[needs](ROOT / folder) if needs else 0
+    if status:
+        return status
+    say(f"running {folder}")
+    return run([*isolated(), str(python), "-m", "pytest", "-p", "no:xdist", folder, *arguments])
 
 
 def lint(arguments: list[str]) -> int:
@@ -128,7 +150,7 @@ def lock(arguments: list[str]) -> int:
     make_venv(folder)
     uv = folder / ("Scripts" if os.name == "nt" else "bin") / "uv"
     status = run([str(python_of(folder)), "-m", "pip", "install", "--quiet", "uv"])
-    for name, sources in (("run", ["run.in"]), ("test", ["run.in", "test.in"])):
+    for name, sources in LOCKED.items():
         if status == 0:
             say(f"pinning tools/lock/{name}.txt")
             options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade", "--quiet"]
@@ -138,25 +160,62 @@ def lock(arguments: list[str]) -> int:
     return status
 
 
+# -- layers
+
+
+def npm_packages(folder: Path) -> int:
+    """The packages of `package-lock.json`, exactly those, in `node_modules` beside it. Their scripts do not run."""
+    mark = folder / "node_modules" / "ds2api-lock"
+    wanted = digest_of(folder / "package-lock.json")
+    if mark.exists() and mark.read_text() == wanted:
+        return 0
+    npm = shutil.which("npm")
+    if npm is None:
+        say("this layer needs Node 20 or newer with npm, and there is none here")
+        return 2
+    say(f"installing the pinned packages of {folder.name}/package-lock.json (once)")
+    status = subprocess.call([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=folder)
+    if status:
+        say("the packages could not be installed: this machine needs to reach an npm registry; what npm said is above")
+        return status
+    mark.write_text(wanted)
+    return 0
+
+
+LAYER_INSTALLERS = {"npm": npm_packages}
+
+
+def isolated() -> list[str]:
+    """A prefix that runs a command in a network of its own, where only loopback is; nothing where that cannot be."""
+    unshare = shutil.which("unshare")
+    command = [unshare, "--map-root-user", "--net"] if unshare else []
+    if command and subprocess.call([*command, "true"], stderr=subprocess.DEVNULL) == 0:
+        return command
+    say("no network of its own here (unshare): what leaves the machine is only kept from it by closed proxies")
+    return []
+
+
 # -- the environment
 
 
 def environment(kind: str) -> Path:
     """The Python of an environment that has everything of tools/lock/<kind>.txt, made or mended first."""
-    mark = VENV / "ds2api-lock"
-    wanted = {name: digest_of(LOCKS / f"{name}.txt") for name in ("run", "test")}
+    folder = VENV.with_name(".venv-engine") if kind == "engine" else VENV
+    mark = folder / "ds2api-lock"
+    # The environment for tests has everything that running needs.
+    enough = {"run": ("run", "test")}.get(kind, (kind,))
+    wanted = {name: digest_of(LOCKS / f"{name}.txt") for name in {kind, *enough}}
     try:
         have = mark.read_text().split()
     except OSError:
         have = []
-    # The environment for tests has everything that running needs.
-    if python_of(VENV).exists() and (wanted["test"] in have or (kind == "run" and wanted["run"] in have)):
-        return python_of(VENV)
-    if not python_of(VENV).exists():
-        say("making the environment .venv (once)")
-        make_venv(VENV)
+    if python_of(folder).exists() and any(wanted[name] in have for name in enough):
+        return python_of(folder)
+    if not python_of(folder).exists():
+        say(f"making the environment {folder.name} (once)")
+        make_venv(folder)
     say(f"installing the pinned packages of tools/lock/{kind}.txt (once; a minute at most)")
-    command = [str(python_of(VENV)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [str(python_of(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--require-hashes", "--only-binary", ":all:", "-r", str(LOCKS / f"{kind}.txt")]
     if subprocess.call(command, cwd=ROOT) != 0:
         sys.exit(
@@ -164,7 +223,7 @@ def environment(kind: str) -> Path:
             "(behind a proxy set HTTPS_PROXY, for a mirror PIP_INDEX_URL); what pip said stands above."
         )
     mark.write_text(wanted[kind] + "\n")
-    return python_of(VENV)
+    return python_of(folder)
 
 
 def make_venv(folder: Path) -> None:

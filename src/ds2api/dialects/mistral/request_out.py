@@ -1,9 +1,9 @@
 """A request for Mistral: `upstream` writes it as the chat flavour "mistral", and what chat cannot say is put right.
 
-An own request goes through as if a chat client of Mistral had sent it, since that writer keeps what came; the tier that it
-would keep from Mistral is put back, and a history in which thoughts, texts and references alternate gets its content
-back in its own order. Requests of others only get Mistral's forms: audio as a string, a file's id flat, a schema for
-every function.
+An own request goes through as if a chat client of Mistral had sent it, since that writer keeps what came; the tier
+that it would keep from Mistral is put back, and a history in which thoughts, texts and references alternate gets its
+content back in its own order. Requests of others only get Mistral's forms: audio as a string, a file's id flat, a
+schema for every function.
 """
 
 from __future__ import annotations
