@@ -21,6 +21,7 @@ from google.genai import types
 from mistralai.client import Mistral
 from mistralai.client.errors import SDKError
 from tests.end_to_end.harness import Running, demo_gateway
+from tests.end_to_end.raw import exchange
 from tests.end_to_end.test_demo import PNG, UPSTREAMS, WEATHER
 
 models = pytest.mark.parametrize("model", UPSTREAMS)
@@ -239,6 +240,22 @@ def test_ollama_generate(demo: Running, model: str) -> None:
         assert client.generate(model, "Hello", system="Be brief.").response
         assert "".join(chunk.response for chunk in client.generate(model, "Hello", stream=True))
         assert client.generate(model, "").done_reason == "load"
+
+
+def test_R173_ollamas_clients_find_a_server_of_their_own(demo: Running) -> None:
+    """What editors ask before they ask for an answer, and a model's name with the tag that says nothing."""
+    for path in ("/", "/api/version", "/api/tags", "/api/ps"):
+        for method in ("GET", "HEAD"):
+            assert exchange(demo.port, method, path).status == 200, path
+    assert exchange(demo.port, "GET", "/").body == b"Ollama is running"
+    assert exchange(demo.port, "GET", "/", headers={"accept": "application/json"}).json["name"] == "ds2api"
+    assert tuple(map(int, exchange(demo.port, "GET", "/api/version").json["version"].split("."))) >= (0, 6, 4)
+    with ollama.Client(host=demo.url) as client:
+        answer = client.chat("demo:latest", messages=[{"role": "user", "content": "Hello"}])
+        assert answer.message.content
+        with pytest.raises(ollama.ResponseError) as caught:
+            client.pull("demo")
+        assert caught.value.status_code == 404 and "/api/pull" in caught.value.error
 
 
 def test_ollama_looks_around(demo: Running) -> None:

@@ -59,7 +59,7 @@ async def test_pool_is_shown_to_the_operator_only(peer: str, key: str, more: dic
     assert ("accounts" in asked.body) == (status == 200)
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_health_needs_no_key(path: str) -> None:
     assert (await ask(Asked(path, "192.0.2.7"), **CALLERS)).status == 200
 

@@ -52,6 +52,19 @@ def test_star_is_the_whole_name_alone_and_the_matched_part_within_a_name() -> No
     assert places(table, "claude-x") == ["anthropic/claude-x"]
 
 
+def test_a_tag_that_says_nothing_may_be_there_or_not() -> None:
+    """R173: Ollama's clients add ":latest", and its servers list it. A name that is there as it is wins."""
+    table = routes(Route("qwen", ("local",)), Route("llama:latest", ("local",)), Route("qwen:7b", ("local/small",)))
+    assert places(table, "qwen:latest") == ["local/qwen"]
+    assert places(table, "llama") == ["local/llama:latest"]
+    assert places(table, "qwen:7b") == ["local/small"]
+    assert places(routes(), "qwen:latest") == ["local/qwen"]
+    with pytest.raises(Problem):
+        table.resolve("other:latest", ANONYMOUS)
+    with pytest.raises(Problem):
+        table.resolve("qwen:latest", Caller("alice", models=("llama*",)))
+
+
 def test_without_a_table_names_find_their_own_provider() -> None:
     free = routes()
     assert places(free, "gpt-99") == ["openai/gpt-99"]

@@ -87,6 +87,12 @@ class App:
         if path == "/admin/accounts":
             self._accounts(incoming, record)
             return True
+        accept = incoming.headers.get("accept", "*/*")
+        if path == "/" and "json" not in accept:
+            # Editors and Ollama's own command look for these very words to know that somebody is there (R173).
+            record.status, record.ending = 200, Ending.SERVED
+            incoming.respond(200, [("content-type", "text/plain; charset=utf-8")], b"Ollama is running")
+            return True
         status, body = 200, {"name": "ds2api", "version": __version__, "status": "ok"}
         if path == "/readyz":
             usable = [one for one in house.admission.pool.status(house.now()) if one.out_for_s is not None]

@@ -131,7 +131,9 @@ PRESETS: Mapping[str, Preset] = {
     # docs.vllm.ai (online serving); docs.sglang.ai; ggml-org/llama.cpp tools/server; lmstudio.ai/docs/developer
     "vllm": _local(8000, "vllm", "chat", "responses", "messages"),
     "sglang": _local(30000, "sglang", "chat"),
-    "llamacpp": _local(8080, "llamacpp", "chat", "responses", "messages"),
+    # Without its `responses`: the stream leaves out the indexes that SDKs build on, a schema is passed over without a
+    # word, and an answer cut at the limit is called completed (`test --engine`). Over chat nothing of that is lost.
+    "llamacpp": _local(8080, "llamacpp", "chat", "messages"),
     "lmstudio": _local(1234, "lmstudio", "chat", "responses"),
     # learn.microsoft.com/azure/ai-foundry/openai/reference: https://NAME.openai.azure.com/openai/v1, or the dated form
     # …/openai/deployments/{model}?api-version=2024-10-21

@@ -95,9 +95,26 @@ class Routes:
 
     def resolve(self, model: str, caller: Caller) -> list[ResolvedTarget]:
         """The targets of `model`, at least one. Raises `Problem` (MODEL_NOT_FOUND) naming the nearest names
-        that this caller may use."""
+        that this caller may use.
+
+        A name without a tag and the same with ":latest" are one (Ollama's clients add it, R173); an exact name wins."""
+        bare = model.removesuffix(":latest")
+        for name in (model, bare) if bare != model else (model, f"{model}:latest"):
+            if name == model or self._is_named(name):
+                places = self._resolved(name, caller)
+                if places is not None:
+                    return places
+        raise self._unknown(model, caller)
+
+    def _is_named(self, model: str) -> bool:
+        """Whether the table or, without one, a provider's list has this very name."""
+        if not self._is_free:
+            return model in self._exact
+        return any(model in self._known_models(provider) for provider in self._providers)
+
+    def _resolved(self, model: str, caller: Caller) -> list[ResolvedTarget] | None:
         if caller.models is not None and not any(fnmatch.fnmatchcase(model, allowed) for allowed in caller.models):
-            raise self._unknown(model, caller)
+            return None
         route = self._exact.get(model)
         if route is not None:
             return [self._target(text, model, "", route) for text in route.targets]
@@ -112,7 +129,7 @@ class Routes:
             home = self._home(model)
             if home is not None:
                 return [ResolvedTarget(home, model)]
-        raise self._unknown(model, caller)
+        return None
 
     def names(self, caller: Caller) -> list[tuple[str, str]]:
         """(model name, owner) of everything that this caller may name, for lists: the exact routes, or, without
