@@ -3,6 +3,7 @@
     python3 tools/dev.py bench            five interleaved rounds, a few minutes
     python3 tools/dev.py bench --quick    one short round, for a look
     python3 tools/dev.py bench --check    exit status 1 if a goal is missed
+    python3 tools/dev.py bench --pool     the account pool against the rules of real providers, in virtual time
     python3 tools/dev.py bench --pairs    each of six clients over each of six upstreams: streams a second
     python3 tools/dev.py bench --profile "stream, fast chat→messages"
 
@@ -37,7 +38,14 @@ def main() -> int:
     parser.add_argument("--pairs", action="store_true", help="the table of all 36 pairs instead")
     parser.add_argument("--check", action="store_true", help="exit status 1 if a goal is missed")
     parser.add_argument("--profile", metavar="CASE", help="where the time goes in one case, instead of measuring")
-    options = parser.parse_args()
+    parser.add_argument("--pool", action="store_true", help="how the pool of accounts schedules, in virtual time")
+    options, others = parser.parse_known_args()
+    if options.pool:
+        from bench.pool.__main__ import main as pool
+
+        return pool(others)
+    if others:
+        parser.error(f"unknown: {' '.join(others)}")
     wanted = [case for case in cases(quick=options.quick) if not options.only or options.only in case.name]
     if options.profile:
         return profile(next((case for case in wanted if case.name == options.profile), None), wanted)

@@ -2,10 +2,6 @@
 
 Health is one enum and one method that sets it. Apart from it stands what holds for one model only (a rate limit,
 a model this key may not use): `rests`, a time per model. An account may be READY and still rest for a model.
-
-A limit per minute is a GCRA bucket (ATM Forum 1996): one number, the theoretical arrival time; no timer, and the
-exact moment of the next free slot. The burst is small on purpose: providers enforce a minute's limit over
-seconds (`pool-model.md` §2).
 """
 
 from __future__ import annotations
@@ -14,11 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 
+from ds2api.accounts.bucket import Bucket
 from ds2api.accounts.policy import Policy
 from ds2api.accounts.verdicts import Action, Scope, Verdict
 from ds2api.universal.errors import Kind
 
-__all__ = ["Account", "AccountLimits", "Bucket", "Health", "Rest"]
+__all__ = ["Account", "AccountLimits", "Health", "Rest"]
 
 # What only people can mend: access that was not granted.
 _NO_ACCESS = (Kind.MODEL_NOT_FOUND, Kind.FORBIDDEN)
@@ -26,10 +23,6 @@ _NO_ACCESS = (Kind.MODEL_NOT_FOUND, Kind.FORBIDDEN)
 # Models that one account remembers something against. Their names come from clients, so they are bounded; a provider
 # has some hundred. The oldest is forgotten, which costs one refused attempt.
 _RESTS_MOST = 512
-
-# A few seconds' worth of a minute's limit: OpenAI and Anthropic both document that 60 a minute may be enforced
-# as one a second.
-_BURST_S = 5.0
 
 
 class Health(StrEnum):
@@ -47,32 +40,6 @@ class AccountLimits:
     rpm: float | None = None
     tpm: float | None = None
     concurrency: int | None = None
-
-
-class Bucket:
-    """GCRA over `limit` units a minute. `free_at(cost, now)` tells when, `take` takes."""
-
-    __slots__ = ("_arrival", "_burst_s", "_seconds_a_unit", "limit")
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self._seconds_a_unit = 60.0 / limit
-        # One unit must always fit, however small the limit.
-        self._burst_s = max(_BURST_S, self._seconds_a_unit)
-        self._arrival = float("-inf")
-
-    def free_at(self, cost: float, now: float) -> float:
-        """When `cost` units may go. A cost beyond the burst goes when the bucket is full (it can never fit
-        better), so that a large request is late, not stuck."""
-        need_s = min(cost * self._seconds_a_unit, self._burst_s)
-        return max(now, self._arrival + need_s - self._burst_s)
-
-    def take(self, cost: float, now: float) -> None:
-        self._arrival = max(self._arrival, now) + cost * self._seconds_a_unit
-
-    def give(self, cost: float) -> None:
-        """Give back what was reserved and not used."""
-        self._arrival -= cost * self._seconds_a_unit
 
 
 @dataclass(frozen=True, slots=True)

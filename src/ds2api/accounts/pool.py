@@ -21,10 +21,13 @@ from hashlib import blake2b
 from ds2api.accounts.account import Account, Health
 from ds2api.accounts.announced import Announced
 from ds2api.accounts.policy import Policy
+from ds2api.accounts.quota import Quota
 from ds2api.accounts.verdicts import Action, Verdict
 from ds2api.universal.errors import Kind
 
 _64_BITS = (1 << 64) - 1
+# Models' names come from clients, so what is learned of each is bounded; the oldest is learned anew.
+_QUOTAS_MOST = 4096
 
 __all__ = ["AccountStatus", "Ask", "Candidate", "Grant", "Lease", "Pool", "Refused", "Ticket"]
 
@@ -112,6 +115,7 @@ class Pool:
         self._accounts: dict[str, Account] = {}
         self._by_provider: dict[str, list[Account]] = {}
         self._line: list[Ticket] = []
+        self._quotas: dict[tuple[str, str, str], Quota] = {}  # (provider, limit group, model)
         for account in accounts:
             if account.id in self._accounts:
                 raise ValueError(f"two accounts are called {account.id!r}")
@@ -142,17 +146,29 @@ class Pool:
         Returns who in the line is served by what became free.
         """
         account, model = self._end(lease), lease.model
+        if announced is not None:
+            self._find_group(account, announced)
+        quota = self._quota(account, model)
+        if announced is not None:
+            quota.learn(announced)
         if used is not None:
             account.correct(lease.reserved, used)
         if verdict is None:
             account.succeed(model)
+            quota.succeed()
         elif verdict.action is not Action.NONE:
             if verdict.wait_s is None and announced is not None and verdict.action is Action.COOL:
                 wait_s = announced.retry_after_s
                 wait_s = announced.exhausted_s if wait_s is None else wait_s
                 verdict = replace(verdict, wait_s=wait_s)
             account.fail(model, verdict, self._policy, now)
+            if verdict.kind is Kind.RATE_LIMITED:
+                quota.refuse(lease.reserved, verdict.wait_s, now)
+            else:
+                quota.give_back()
             self._share(account, model, verdict)
+        else:
+            quota.give_back()
         return self._serve_line(now)
 
     def give_back(self, lease: Lease, now: float) -> list[Grant]:
@@ -160,7 +176,7 @@ class Pool:
         Synchronous, so that no cancellation can stop it. Twice is harmless."""
         if lease.over:
             return []
-        self._end(lease)
+        self._quota(self._end(lease), lease.model).give_back()
         return self._serve_line(now)
 
     def cancel(self, ticket: Ticket) -> None:
@@ -230,13 +246,33 @@ class Pool:
                     for account in self._by_provider.get(target.provider, ())
                     if not account.is_full
                     and (avoided or account.id not in ask.avoid)
-                    and account.ready_at(target.model, ask.estimate, now) <= now
+                    and self._ready_at(account, target.model, ask.estimate, now) <= now
                 ]
                 if free:
                     account = self._choose(free, ask, target)
                     account.begin(ask.estimate, now)
+                    self._quota(account, target.model).begin(ask.estimate, now)
                     return Lease(account, index, target.model, ask.estimate)
         return None
+
+    def _ready_at(self, account: Account, model: str, cost: float, now: float) -> float:
+        at = account.ready_at(model, cost, now)
+        quota = self._quotas.get((account.provider, account.group, model))
+        return at if quota is None else max(at, quota.free_at(cost, now))
+
+    def _quota(self, account: Account, model: str) -> Quota:
+        key = (account.provider, account.group, model)
+        quota = self._quotas.get(key)
+        if quota is None:
+            if len(self._quotas) >= _QUOTAS_MOST:
+                del self._quotas[next(iter(self._quotas))]
+            quota = self._quotas[key] = Quota()
+        return quota
+
+    def _find_group(self, account: Account, announced: Announced) -> None:
+        """Keys of one organisation share its buckets, whatever the configuration does not say."""
+        if announced.organisation and account.group == account.id:
+            account.group = f"organisation {announced.organisation}"
 
     def _choose(self, free: list[Account], ask: Ask, target: Candidate) -> Account:
         for account in free:
@@ -256,7 +292,7 @@ class Pool:
         full = False
         for target in ask.targets:
             for account in self._by_provider.get(target.provider, ()):
-                at = account.ready_at(target.model, ask.estimate, now)
+                at = self._ready_at(account, target.model, ask.estimate, now)
                 full = full or (account.is_full and at <= ask.deadline)
                 if soonest[1] is None or at < soonest[0]:
                     soonest = (at, account, target.model)
@@ -277,7 +313,15 @@ class Pool:
         if not self._line:
             return grants
         still: list[Ticket] = []
+        # Who wants the same as somebody in front who could not be served, or more, need not be tried.
+        hopeless: dict[tuple[Candidate, ...], Ticket] = {}
         for ticket in self._line:
+            targets = tuple(ticket.ask.targets)
+            before = hopeless.get(targets)
+            if before is not None and ticket.ask.estimate >= before.ask.estimate and ticket.ask.deadline > now:
+                ticket.wake_at = before.wake_at
+                still.append(ticket)
+                continue
             lease = self._try(ticket.ask, now)
             if lease is not None:
                 grants.append(Grant(ticket, lease))
@@ -288,6 +332,8 @@ class Pool:
             else:
                 ticket.wake_at = outlook.wake_at
                 still.append(ticket)
+                if not ticket.ask.avoid:
+                    hopeless[targets] = ticket
         self._line = still
         return grants
 

@@ -1,0 +1,155 @@
+"""What the pool learns of limits that nobody configured: from headers, from refusals, and of keys that are one bucket."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ds2api.accounts import Account, Action, Announced, Ask, Candidate, Lease, Pool, Refused, Scope, Ticket, Verdict
+from ds2api.accounts.announced import Dimension
+from ds2api.universal.errors import Kind
+
+
+def limited(wait_s: float | None = None) -> Verdict:
+    return Verdict(Scope.MODEL, Action.COOL, Kind.RATE_LIMITED, "429", wait_s)
+
+
+def pool_of(*names: str) -> Pool:
+    return Pool([Account(f"p/{name}", "p") for name in names])
+
+
+def ask(model: str = "m", deadline: float = 1e9, **more: object) -> Ask:
+    return Ask([Candidate("p", model)], deadline, **more)  # type: ignore[arg-type]
+
+
+def leased(answer: object) -> Lease:
+    assert isinstance(answer, Lease), answer
+    return answer
+
+
+def told(requests: float | None = None, tokens: float | None = None, organisation: str | None = None) -> Announced:
+    limits = {"requests": requests, "tokens": tokens}
+    return Announced(None, {name: Dimension(one) for name, one in limits.items() if one is not None}, organisation)
+
+
+def begun(pool: Pool, until: float, step_s: float = 0.25, **more: object) -> list[float]:
+    """The times at which requests that come every `step_s` start, each answered at once."""
+    times: list[float] = []
+    now = 0.0
+    while now < until:
+        answer = pool.acquire(ask(deadline=now, **more), now)
+        if isinstance(answer, Lease):
+            times.append(now)
+            pool.settle(answer, None, now)
+        now += step_s
+    return times
+
+
+def test_a_limit_that_headers_say_is_kept() -> None:
+    pool = pool_of("a")
+    pool.settle(leased(pool.acquire(ask(), 0.0)), None, 0.0, announced=told(requests=60))
+    times = begun(pool, 60.0)
+    assert 60 <= len(times) <= 66, "the rate, and a few seconds' worth at once"
+    assert sum(time < 5 for time in times) <= 11
+
+
+def test_tokens_that_headers_say_are_counted_by_the_estimate() -> None:
+    pool = pool_of("a")
+    pool.settle(leased(pool.acquire(ask(), 0.0)), None, 0.0, announced=told(tokens=60_000))
+    assert 12 <= len(begun(pool, 60.0, estimate=5000.0)) <= 14
+
+
+def test_a_limit_is_learned_for_its_model_only() -> None:
+    pool = pool_of("a")
+    pool.settle(leased(pool.acquire(ask(), 0.0)), None, 0.0, announced=told(requests=6))
+    for _ in range(50):
+        pool.settle(leased(pool.acquire(ask("other"), 1.0)), None, 1.0)
+
+
+def test_after_a_refusal_ours_holds_no_more_than_the_providers_bucket() -> None:
+    """The 429 says when one fits: the next one goes then, and the others follow at the rate, not all at once."""
+    pool = pool_of("a")
+    pool.settle(leased(pool.acquire(ask(), 0.0)), None, 0.0, announced=told(requests=60))
+    pool.settle(leased(pool.acquire(ask(), 1.0)), limited(2.0), 1.0, announced=told(requests=60))
+    tickets = [pool.acquire(ask(), 1.0) for _ in range(4)]
+    assert all(isinstance(one, Ticket) for one in tickets)
+    starts: list[float] = []
+    now = 1.0
+    while len(starts) < 4:
+        wake = pool.next_wake()
+        assert wake is not None and wake >= now
+        now = wake
+        for grant in pool.tick(now):
+            starts.append(now)
+            pool.settle(leased(grant.outcome), None, now)
+    assert [round(one, 6) for one in starts] == [3.0, 4.0, 5.0, 6.0]
+
+
+def test_no_herd_behind_a_refusal_that_says_nothing() -> None:
+    """One goes ahead when the rest is over; who stands behind it waits for its answer, whichever it is."""
+    pool = pool_of("a")
+    first = leased(pool.acquire(ask(), 0.0))
+    pool.settle(first, limited(1.0), 0.0)
+    assert all(isinstance(pool.acquire(ask(), 0.0), Ticket) for _ in range(10))
+    granted = pool.tick(1.0)
+    assert len(granted) == 1
+    assert pool.tick(1.1) == []
+    assert len(pool.settle(leased(granted[0].outcome), None, 1.2)) == 9
+
+
+def test_R106_a_probe_that_says_nothing_frees_its_place() -> None:
+    """The client of the one that went ahead has left: the next one goes, at once."""
+    pool = pool_of("a")
+    pool.settle(leased(pool.acquire(ask(), 0.0)), limited(1.0), 0.0)
+    assert all(isinstance(pool.acquire(ask(), 0.0), Ticket) for _ in range(3))
+    (probe,) = pool.tick(1.0)
+    assert len(pool.give_back(leased(probe.outcome), 1.1)) == 1
+
+
+def test_a_rate_is_learned_from_refusals_alone() -> None:
+    """A provider of one request a second that says nothing: after a while hardly any attempt is refused, and the rate
+    is used."""
+    pool = pool_of("a")
+    level, at = 5.0, 0.0
+    counted: Counter[bool] = Counter()
+    for number in range(4000):
+        now = number * 0.25
+        answer = pool.acquire(ask(deadline=now), now)
+        if not isinstance(answer, Lease):
+            continue
+        level, at = min(5.0, level + now - at), now
+        is_admitted = level >= 1
+        level -= is_admitted
+        pool.settle(answer, None if is_admitted else limited(), now)
+        if now > 120:
+            counted[is_admitted] += 1
+    refused, served = counted[False], counted[True]
+    assert refused / (refused + served) < 0.04
+    assert served > 0.8 * 880
+
+
+def test_R110_keys_of_one_organisation_are_one_bucket_and_the_pool_finds_it_out() -> None:
+    pool = pool_of("a", "b", "c")
+    for name in "ab":
+        lease = leased(pool.acquire(ask(avoid=frozenset({f"p/{one}" for one in "abc" if one != name})), 0.0))
+        pool.settle(lease, None, 0.0, announced=told(60, organisation="org-1"))
+    lease = leased(pool.acquire(ask(avoid=frozenset({"p/a", "p/b"})), 0.0))
+    pool.settle(lease, None, 0.0, announced=told(60, organisation="org-2"))
+    assert {pool.account(f"p/{name}").group for name in "ab"} == {"organisation org-1"}
+    assert 120 <= len(begun(pool, 60.0)) <= 132, "two buckets, not three"
+
+
+def test_a_key_that_is_refused_for_its_group_rests_with_its_sisters() -> None:
+    pool = pool_of("a", "b")
+    for name in "ab":
+        lease = leased(pool.acquire(ask(avoid=frozenset({f"p/{one}" for one in "ab" if one != name})), 0.0))
+        pool.settle(lease, None, 0.0, announced=told(organisation="org-1"))
+    pool.settle(leased(pool.acquire(ask(), 1.0)), limited(30.0), 1.0)
+    refused = pool.acquire(ask(deadline=5.0), 2.0)
+    assert isinstance(refused, Refused) and refused.retry_after_s == 29.0
+
+
+def test_names_that_clients_make_up_do_not_fill_the_memory() -> None:
+    pool = pool_of("a")
+    for number in range(5000):
+        pool.settle(leased(pool.acquire(ask(f"model {number}"), 0.0)), None, 0.0)
+    assert len(pool._quotas) <= 4096
