@@ -47,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
             for who in ("ours", "shuffle", "round robin"):
                 print(f"\r{scenario.name} {who}".ljust(70), end="", file=sys.stderr, flush=True)
                 runs = [run(scenario, who, told, seed)[0] for seed in range(options.seeds)]
+                pairs = list(zip(runs, ideals, strict=True))
                 shares = [one.served_units / max(1.0, ideal.served_units) for one, ideal in pairs]
                 worst = min(range(len(runs)), key=lambda number: shares[number])
                 missed = sorted({
