@@ -66,8 +66,9 @@ def test_a_dead_key_is_tried_twice_and_never_again() -> None:
         gateway_for(table({"p": provider(mock.url, "chat", "a", "b")}, pool=rest)) as gateway,
     ):
         account = gateway.account("p/a")
-        for _ in range(8):
-            assert ask_chat(gateway.url, sync(False), model="m", messages=HELLO).text == "Hello"
+        for number in range(8):  # conversations of their own: one that has moved to the other key stays there
+            hello = [{"role": "user", "content": f"Hello {number}"}]
+            assert ask_chat(gateway.url, sync(False), model="m", messages=hello).text == "Hello"
             gateway.wait_until(
                 lambda: account.out_until < gateway.gateway.house.now() or account.health == "dead", "rest"
             )

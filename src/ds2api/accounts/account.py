@@ -114,6 +114,13 @@ class Account:
     def load(self) -> float:
         return self.in_flight / self.weight
 
+    def pressure(self, now: float) -> float:
+        """Of the tightest configured limit (`Bucket.pressure`)."""
+        pressures = [one.pressure(now) for one in (self._requests, self._tokens) if one is not None]
+        if self.limits.concurrency is not None:
+            pressures.append(self.in_flight / self.limits.concurrency)
+        return max(pressures, default=0.0)
+
     def begin(self, cost: float, now: float) -> None:
         """An attempt starts. A probe of an account that was out makes it READY again only by its success."""
         self.in_flight += 1

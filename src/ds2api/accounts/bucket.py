@@ -31,6 +31,10 @@ class Bucket:
         need_s = min(cost * self._seconds_a_unit, self._burst_s)
         return max(now, self._arrival + need_s - self._burst_s)
 
+    def pressure(self, now: float) -> float:
+        """How much of what may go at once has been taken: 0 is full, 1 is empty, more is waiting."""
+        return max(0.0, self._arrival - now) / self._burst_s
+
     def take(self, cost: float, now: float) -> None:
         self._arrival = max(self._arrival, now) + cost * self._seconds_a_unit
 

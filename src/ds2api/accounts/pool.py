@@ -5,11 +5,12 @@ waits at a full account while another is idle. `acquire` decides and returns; wh
 Freed capacity goes to the first in line within the same call (`settle`, `give_back`), so there is no window in
 which an account looks free and is not (the classic gap of connection pools, `style.md` §5).
 
-The choice, per target in order: the account that the request is bound to (`pins`), else the conversation's own
-(`affinity`: rendezvous hashing with bounded load), else the least loaded, the longest unused of equals.
+The choice, per target in order: the account that the request is bound to (`pins`), else the conversation's own, which
+is waited for a little (`Policy.home_wait_s`), else the one with most left of its limits, the least loaded of equals.
+What the limits are is configured, or learned (`quota`), per limit group and model; keys of one organisation are one
+group as soon as a header says so.
 
-Cost: O(accounts of the targets) an ask, O(line) a wake. Scheduling *under* announced limits is this room's next
-step; its door stays as it is.
+Cost: O(accounts of the targets) an ask, O(line) a wake, which is this room's next step.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from ds2api.universal.errors import Kind
 _64_BITS = (1 << 64) - 1
 # Models' names come from clients, so what is learned of each is bounded; the oldest is learned anew.
 _QUOTAS_MOST = 4096
+# Conversations whose account is remembered: some 15 MB. The one that began longest ago is placed anew.
+_HOMES_MOST = 65_536
 
 __all__ = ["AccountStatus", "Ask", "Candidate", "Grant", "Lease", "Pool", "Refused", "Ticket"]
 
@@ -52,6 +55,7 @@ class Ask:
     pins: tuple[str, ...] = ()  # tags of accounts that made something in the request
     estimate: float = 1.0  # tokens
     avoid: frozenset[str] = frozenset()
+    home_until: float = 0.0  # set by the pool: how long the conversation's own account is waited for
 
 
 @dataclass(slots=True, eq=False)
@@ -115,6 +119,7 @@ class Pool:
         self._accounts: dict[str, Account] = {}
         self._by_provider: dict[str, list[Account]] = {}
         self._line: list[Ticket] = []
+        self._homes: dict[tuple[str, str, str], str] = {}  # (caller, conversation, provider) → account id
         self._quotas: dict[tuple[str, str, str], Quota] = {}  # (provider, limit group, model)
         for account in accounts:
             if account.id in self._accounts:
@@ -124,6 +129,7 @@ class Pool:
 
     def acquire(self, ask: Ask, now: float) -> Lease | Ticket | Refused:
         """An account for `ask`, a place in the line, or a refusal. Never waits."""
+        ask.home_until = min(ask.deadline, now + self._policy.home_wait_s)
         lease = self._try(ask, now)
         if lease is not None:
             return lease
@@ -239,6 +245,8 @@ class Pool:
         return sum(account.in_flight for account in self._accounts.values())
 
     def _try(self, ask: Ask, now: float) -> Lease | None:
+        if self._waits_for_home(ask, now) is not None:
+            return None
         for avoided in (False, True) if ask.avoid else (True,):
             for index, target in enumerate(ask.targets):
                 free = [
@@ -249,7 +257,7 @@ class Pool:
                     and self._ready_at(account, target.model, ask.estimate, now) <= now
                 ]
                 if free:
-                    account = self._choose(free, ask, target)
+                    account = self._choose(free, ask, target, now)
                     account.begin(ask.estimate, now)
                     self._quota(account, target.model).begin(ask.estimate, now)
                     return Lease(account, index, target.model, ask.estimate)
@@ -274,20 +282,49 @@ class Pool:
         if announced.organisation and account.group == account.id:
             account.group = f"organisation {announced.organisation}"
 
-    def _choose(self, free: list[Account], ask: Ask, target: Candidate) -> Account:
+    def _choose(self, free: list[Account], ask: Ask, target: Candidate, now: float) -> Account:
         for account in free:
             if account.tag and account.tag in ask.pins:
                 return account
-        if ask.affinity is not None and len(free) > 1:
-            everyone = self._by_provider[target.provider]
-            bound = self._policy.affinity_load * (sum(a.load for a in everyone) + 1) / len(everyone) + 1
-            light = [account for account in free if account.load < bound] or free
-            seed = _digest(f"{ask.caller}\0{ask.affinity}")
-            return max(light, key=lambda account: _rendezvous(seed, account))
-        return min(free, key=lambda account: (account.load, account.last_used, account.id))
+        if ask.affinity is None:
+            return min(free, key=lambda account: (account.load, account.last_used, account.id))
+        conversation = (ask.caller, ask.affinity, target.provider)
+        home = self._homes.get(conversation)
+        known = next((one for one in free if one.id == home), None)
+        if known is not None:
+            return known
+        # A new conversation, or one whose home cannot serve: it goes where most is left, and stays there. Among equals
+        # it is the same account in every process and after a restart.
+        seed = _digest(f"{ask.caller}\0{ask.affinity}")
+        account = min(
+            free, key=lambda one: (round(self._pressure(one, target.model, now), 1), one.load, -_rendezvous(seed, one))
+        )
+        self._homes[conversation] = account.id
+        if len(self._homes) > _HOMES_MOST:
+            del self._homes[next(iter(self._homes))]
+        return account
+
+    def _pressure(self, account: Account, model: str, now: float) -> float:
+        quota = self._quotas.get((account.provider, account.group, model))
+        return max(account.pressure(now), quota.pressure(now) if quota is not None else 0.0)
+
+    def _waits_for_home(self, ask: Ask, now: float) -> float | None:
+        """When the conversation's own account can serve it, if that is soon enough to be waited for: what stands in
+        its cache is worth a little wait. None: it need not or should not wait."""
+        if ask.affinity is None or ask.avoid or now >= ask.home_until:
+            return None
+        target = ask.targets[0]
+        account = self._accounts.get(self._homes.get((ask.caller, ask.affinity, target.provider), ""))
+        if account is None or account.is_full:
+            return None
+        at = self._ready_at(account, target.model, ask.estimate, now)
+        return at if now < at <= ask.home_until else None
 
     def _outlook(self, ask: Ask, now: float) -> Ticket | Refused:
         """No account is free: when could one be, and does the patience last?"""
+        home_at = self._waits_for_home(ask, now)
+        if home_at is not None:
+            return Ticket(ask, home_at)
         soonest: tuple[float, Account | None, str] = (float("inf"), None, "")
         full = False
         for target in ask.targets:

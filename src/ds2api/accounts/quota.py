@@ -54,6 +54,10 @@ class Quota:
             at = max(at, self._probe_at + _PROBE_S)
         return at
 
+    def pressure(self, now: float) -> float:
+        """Of the tighter bucket (`Bucket.pressure`)."""
+        return max((one.pressure(now) for one in (self._requests, self._tokens) if one is not None), default=0.0)
+
     def begin(self, cost: float, now: float) -> None:
         """An attempt starts."""
         self._begun.append(now)
