@@ -166,7 +166,7 @@ def lock(arguments: list[str]) -> int:
 def npm_packages(folder: Path) -> int:
     """The packages of `package-lock.json`, exactly those, in `node_modules` beside it. Their scripts do not run."""
     mark = folder / "node_modules" / "ds2api-lock"
-    wanted = digest_of(folder / "package-lock.json")
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     if mark.exists() and mark.read_text() == wanted:
         return 0
     npm = shutil.which("npm")
@@ -174,7 +174,7 @@ def npm_packages(folder: Path) -> int:
         say("this layer needs Node 20 or newer with npm, and there is none here")
         return 2
     say(f"installing the pinned packages of {folder.name}/package-lock.json (once)")
-    status = subprocess.call([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=folder)
+    status = subprocess.call([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder)
     if status:
         say("the packages could not be installed: this machine needs to reach an npm registry; what npm said is above")
         return status
@@ -188,7 +188,8 @@ LAYER_INSTALLERS = {"npm": npm_packages}
 def isolated() -> list[str]:
     """A prefix that runs a command in a network of its own, where only loopback is; nothing where that cannot be."""
     unshare = shutil.which("unshare")
-    command = [unshare, "--map-root-user", "--net"] if unshare else []
+    up = 'ip link set lo up && exec "$@"'  # in a new network even loopback is down
+    command = [unshare, "--map-root-user", "--net", "sh", "-c", up, "sh"] if unshare else []
     if command and subprocess.call([*command, "true"], stderr=subprocess.DEVNULL) == 0:
         return command
     say("no network of its own here (unshare): what leaves the machine is only kept from it by closed proxies")

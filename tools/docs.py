@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from the source: docs/settings.md. A test compares.
+"""Writes the pages of docs/ that are made from the source: docs/settings.md and docs/fidelity.md. Tests compare.
 
 python3 tools/dev.py docs
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import fidelity
 from ds2api.settings_page import as_toml
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
@@ -26,7 +27,7 @@ Times are seconds. `_total_s` runs from the beginning; `_idle_s` begins anew wit
 def main() -> int:
     PAGE.write_text(f"{HEAD}{as_toml()}```\n", encoding="utf-8")
     print(f"wrote {PAGE.name}")
-    return 0
+    return fidelity.main()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What providers answer, in both protocols, as their documents show it. For the mock; made without `ds2api`."""
+"""What providers answer, in all six protocols, as their documents show it. For the mock; made without `ds2api`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tests.end_to_end.mock import Hold, Received, Reply, Step
+from tests.end_to_end.mock import Hold, Received, Reply, Step, dialect_of
 
 __all__ = [
     "OVERLOADED_FIRST", "chat_error", "chat_events", "chat_whole", "messages_error", "messages_events",
-    "messages_whole", "serve", "serve_text", "sse",
+    "gemini_events", "gemini_whole", "messages_whole", "ollama_events", "ollama_whole", "responses_events",
+    "responses_whole", "serve", "serve_text", "sse",
 ]  # fmt: skip
 
 CHAT_USAGE = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
@@ -99,18 +100,125 @@ def messages_events(text: str = "Hello") -> list[bytes]:
 
 
 def is_messages(received: Received) -> bool:
-    return received.target.endswith("/messages")
+    return dialect_of(received.target) == "messages"
+
+
+def _half(text: str) -> tuple[str, str]:
+    return text[: len(text) // 2], text[len(text) // 2 :]
+
+
+def responses_whole(text: str = "Hello", **more: Any) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    item = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [part]}
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_760_000_000,
+        "status": "completed",
+        "model": "upstream-model",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "output": [item],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 11,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": 5,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 16,
+        },
+        **more,
+    }
+
+
+def responses_events(text: str = "Hello") -> list[bytes]:
+    """A responses stream, a step an event: created, item and part begun, two halves, all of them done, completed."""
+    final = responses_whole(text)
+    item = final["output"][0]
+    part = item["content"][0]
+    at = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {**final, "status": "in_progress", "output": [], "usage": None}},
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": {**item, "status": "in_progress", "content": []},
+        },
+        {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
+        *({"type": "response.output_text.delta", **at, "delta": one, "logprobs": []} for one in _half(text)),
+        {"type": "response.output_text.done", **at, "text": text, "logprobs": []},
+        {"type": "response.content_part.done", **at, "part": part},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": final},
+    ]
+    return [sse({**one, "sequence_number": number}, named=True) for number, one in enumerate(events)]
+
+
+def gemini_whole(text: str = "Hello", **more: Any) -> dict[str, Any]:
+    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
+    return {
+        "candidates": [{**candidate, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 5, "totalTokenCount": 16},
+        "modelVersion": "upstream-model",
+        "responseId": "answer-1",
+        **more,
+    }
+
+
+def gemini_events(text: str = "Hello") -> list[bytes]:
+    first, last = (gemini_whole(half) for half in _half(text))
+    del first["candidates"][0]["finishReason"]
+    return [sse(first), sse(last)]
+
+
+def ollama_whole(text: str = "Hello", **more: Any) -> dict[str, Any]:
+    return {
+        "model": "upstream-model",
+        "created_at": "2026-01-01T00:00:00Z",
+        "message": {"role": "assistant", "content": text},
+        "done": True,
+        "done_reason": "stop",
+        "total_duration": 5,
+        "load_duration": 1,
+        "prompt_eval_count": 11,
+        "prompt_eval_duration": 2,
+        "eval_count": 5,
+        "eval_duration": 2,
+        **more,
+    }
+
+
+def ollama_events(text: str = "Hello") -> list[bytes]:
+    begun = ({name: ollama_whole(half)[name] for name in ("model", "created_at", "message")} for half in _half(text))
+    return [json.dumps(one).encode() + b"\n" for one in (*({**one, "done": False} for one in begun), ollama_whole(""))]
+
+
+_WHOLE = {
+    "chat": chat_whole, "mistral": chat_whole, "messages": messages_whole, "responses": responses_whole,
+    "gemini": gemini_whole, "ollama": ollama_whole,
+}  # fmt: skip
+_EVENTS = {
+    "chat": chat_events, "mistral": chat_events, "messages": messages_events, "responses": responses_events,
+    "gemini": gemini_events, "ollama": ollama_events,
+}  # fmt: skip
 
 
 def serve(received: Received, text: str = "Hello", hold: Hold | None = None, at: int = -1) -> Reply:
     """The answer that fits what was asked: dialect and form. `hold` is put in before event `at` of a stream."""
-    if not received.json.get("stream"):
-        return Reply.json(messages_whole(text) if is_messages(received) else chat_whole(text))
-    asked_usage = bool((received.json.get("stream_options") or {}).get("include_usage"))
-    steps: list[Step] = list(messages_events(text) if is_messages(received) else chat_events(text, usage=asked_usage))
+    dialect = dialect_of(received.target) or "chat"
+    body = received.json
+    if not (body.get("stream", dialect == "ollama") or ":stream" in received.target):
+        return Reply.json(_WHOLE[dialect](text))
+    asked_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+    steps: list[Step] = [*(chat_events(text, usage=asked_usage) if dialect == "chat" else _EVENTS[dialect](text))]
     if hold is not None:
         steps.insert(at, hold)
-    return Reply.sse(*steps)
+    kind = "application/x-ndjson" if dialect == "ollama" else "text/event-stream"
+    return Reply(200, steps, [("content-type", kind)])
 
 
 def serve_text(received: Received) -> Reply:

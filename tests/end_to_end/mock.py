@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import threading
@@ -21,12 +22,33 @@ from typing import Any
 
 import h11
 from tests.dialects.chat import strict as chat_strict
+from tests.dialects.gemini import strict as gemini_strict
 from tests.dialects.messages import strict as messages_strict
+from tests.dialects.mistral import strict as mistral_strict
 from tests.dialects.ollama import strict as ollama_strict
 from tests.dialects.responses import strict as responses_strict
 from tests.end_to_end.harness import Thread
 
-__all__ = ["Cut", "Hold", "Mock", "Received", "Reply", "Reset", "Step", "mock_upstream"]
+__all__ = ["Cut", "Hold", "Mock", "Received", "Reply", "Reset", "Step", "dialect_of", "faults_of", "mock_upstream"]
+
+# What stands between host and the dialect's own paths: chat and Mistral share one path, so Mistral's stands apart.
+BASES = {"gemini": "/v1beta", "ollama": "/api", "mistral": "/mistral/v1"}
+_GEMINI_DOOR = re.compile(r"/v1(?:beta)?/models/[^/:]+:(?:generateContent|streamGenerateContent(?:\?alt=sse)?)")
+_BESIDE = ("/count_tokens", "/embeddings", "/api/embed", ":batchEmbedContents", ":countTokens", "/input_tokens")
+
+
+def dialect_of(target: str) -> str | None:
+    """Whose generate request goes to `target`; None: nobody's."""
+    if _GEMINI_DOOR.fullmatch(target):
+        return "gemini"
+    if target in ("/api/chat", "/api/generate"):
+        return "ollama"
+    if target.endswith("/fim/completions"):
+        return "mistral"
+    if target.endswith("/chat/completions"):
+        return "mistral" if target.startswith("/mistral/") else "chat"
+    return next((name for name in ("messages", "responses") if target.endswith(f"/{name}")), None)
+
 
 # A bound for every wait: an event that does not come in this time never comes.
 WAIT_S = 20.0
@@ -123,6 +145,29 @@ class Received:
         assert self.gone.wait(WAIT_S), "the gateway kept its upstream connection"
 
 
+def faults_of(received: Received) -> list[str]:
+    """Why the provider of the dialect that `received` speaks would refuse it."""
+    body = json.loads(received.body)
+    match dialect_of(received.target):
+        case "chat":
+            return chat_strict.check(body)
+        case "responses":
+            return responses_strict.check(body)
+        case "gemini":
+            return gemini_strict.check(body, received.target)
+        case "ollama":
+            return ollama_strict.check(body, received.target)
+        case "mistral":
+            return mistral_strict.check(body, received.target)
+        case "messages":
+            version = received.header("anthropic-version")
+            if version is None:
+                return ["anthropic-version is missing"]
+            return messages_strict.check(body, version=version, beta=received.header("anthropic-beta") is not None)
+        case _:
+            return [] if received.target.endswith(_BESIDE) else [f"no such path: {received.target}"]
+
+
 Script = Callable[[Received], Reply]
 
 
@@ -166,9 +211,11 @@ class Mock:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()  # whoever holds or waits sees the end, and ends
-        await asyncio.gather(*self._tasks)
+        for _ in range(3):  # a connection that was accepted in this very turn is made in the next
+            for writer in self._writers:
+                writer.transport.abort()  # whoever holds or waits sees the end, and ends
+            await asyncio.gather(*self._tasks)
+            await asyncio.sleep(0)
         await self._server.wait_closed()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -199,29 +246,15 @@ class Mock:
     def record(self, received: Received) -> None:
         is_generate = received.method == "POST"
         if is_generate and self._is_strict:
-            self._check(received)
+            received.faults = faults_of(received)
         with self.arrived:
             received.number = len(self.received)
             (self.received if is_generate else self.listed).append(received)
             self.arrived.notify_all()
 
-    def _check(self, received: Received) -> None:
-        body = json.loads(received.body)
-        if received.target.endswith("/chat/completions"):
-            received.faults = chat_strict.check(body)
-        elif received.target.endswith("/messages"):
-            version = received.header("anthropic-version")
-            if version is None:
-                received.faults = ["anthropic-version is missing"]
-            else:
-                is_beta = received.header("anthropic-beta") is not None
-                received.faults = messages_strict.check(body, version=version, beta=is_beta)
-        elif received.target.endswith("/responses"):
-            received.faults = responses_strict.check(body)
-        elif received.target in ("/api/chat", "/api/generate"):
-            received.faults = ollama_strict.check(body, received.target)
-        elif not received.target.endswith(("/count_tokens", "/embeddings", "/api/embed", ":batchEmbedContents")):
-            received.faults = [f"no such path: {received.target}"]
+    def url_of(self, dialect: str) -> str:
+        """The base URL under which this mock is an upstream of `dialect`."""
+        return self.url.removesuffix("/v1") + BASES.get(dialect, "/v1")
 
     def reply_to(self, received: Received) -> Reply:
         if received.method != "POST":

@@ -13,7 +13,7 @@ import pytest
 from google import genai
 from google.genai import types
 from tests.end_to_end import raw
-from tests.end_to_end.answers import chat_whole, messages_whole, sse
+from tests.end_to_end.answers import chat_events, chat_whole, messages_whole, sse
 from tests.end_to_end.harness import gateway_for
 from tests.end_to_end.mock import Received, Reply, mock_upstream
 from tests.end_to_end.tables import provider, table
@@ -47,6 +47,11 @@ def test_embeddings_of_every_provider_for_every_client(dialect: str) -> None:
                 assert sorted(one.embedding for one in plain.data) == sorted(VECTORS)
             with ollama.Client(host=gateway.url) as client_:
                 assert [list(one) for one in client_.embed("e", ["a", "b"]).embeddings] == VECTORS
+            asked = json.dumps({"model": "e", "input": ["a", "b"]}).encode()
+            fields = {"content-type": "application/json"}
+            mistral = raw.exchange(gateway.port, "POST", "/mistral/v1/embeddings", asked, fields).json
+            assert [one["embedding"] for one in mistral["data"]] == VECTORS
+            assert dialect == "chat" or mistral["id"], "its SDK takes no answer without"
             google = genai.Client(api_key="x", http_options=types.HttpOptions(base_url=gateway.url))
             try:
                 embedded = google.models.embed_content(model="e", contents=["a", "b"])
@@ -54,6 +59,31 @@ def test_embeddings_of_every_provider_for_every_client(dialect: str) -> None:
                 google.close()
             assert embedded.embeddings is not None
             assert [one.values for one in embedded.embeddings] == VECTORS
+
+
+def test_an_editor_that_speaks_ollama_completes_code_at_mistral() -> None:
+    """A prompt with a suffix becomes Mistral's own fill-in-the-middle, which answers as its chat does."""
+    with (
+        mock_upstream() as mock,
+        gateway_for(table({"p": provider(mock.url_of("mistral"), "mistral")})) as gateway,
+        ollama.Client(host=gateway.url) as client,
+    ):
+        options = {"num_predict": 64, "seed": 7, "stop": ["END"]}
+        mock.then(Reply.json(chat_whole("x + 1")), Reply.sse(*chat_events("x + 1")))
+        answer = client.generate("m", "def f(x):", suffix="return y", options=options)
+        assert (answer.response, answer.done_reason, answer.eval_count) == ("x + 1", "stop", 5)
+        pieces = list(client.generate("m", "def f(x):", suffix="return y", stream=True))
+        assert "".join(piece.response for piece in pieces) == "x + 1"
+        with pytest.raises(ollama.ResponseError) as caught:
+            client.generate("m", "def f(x):", suffix="return y", system="Be brief.")
+        assert caught.value.status_code == 400 and "system" in caught.value.error
+        first, second = mock.received
+        assert first.target.endswith("/fim/completions")
+        assert first.json == {
+            "model": "m", "stream": False, "prompt": "def f(x):", "suffix": "return y", "max_tokens": 64,
+            "random_seed": 7, "stop": ["END"],
+        }  # fmt: skip
+        assert second.json == {"model": "m", "stream": True, "prompt": "def f(x):", "suffix": "return y"}
 
 
 def test_embeddings_of_a_provider_that_has_none_are_refused_with_a_sentence() -> None:

@@ -114,8 +114,11 @@ class OpenAiEmbedder:
             {"object": "embedding", "index": index, "embedding": packed(vector) if as_text else vector}
             for index, vector in enumerate(embeddings.vectors)
         ]
-        usage = {"prompt_tokens": total, "total_tokens": total}
-        return jsons.dump({"object": "list", "data": data, "model": asker.model, "usage": usage})
+        answer: dict[str, Any] = {"object": "list", "data": data, "model": asker.model}
+        answer["usage"] = {"prompt_tokens": total, "total_tokens": total}
+        if self._dialect == "mistral":  # whose SDK takes no answer without one (its `EmbeddingResponse`)
+            answer["id"] = asker.new_id()
+        return jsons.dump(answer)
 
 
 def packed(vector: list[float]) -> str:

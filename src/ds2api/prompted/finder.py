@@ -67,7 +67,7 @@ class CallFinder:
                     for part in [part for part, text in self._texts.items() if text.choice == event.choice]:
                         self._end(self._texts.pop(part), out)
                     if event.reason == "stop" and event.choice in self._calls:
-                        event.reason = "tool_use"
+                        event.reason, event.native = "tool_use", None  # the provider's own word says less
                     out.append(event)
                 case _:
                     self._renumber(event, out)

@@ -44,7 +44,7 @@ def with_prompted_tools(request: Request, form: Format, losses: Losses) -> Reque
     if tools:
         losses.report("emulated", request.path_of("tools"), "the tools are told in the prompt")
         turns = _with_system(turns, _told(tools, form) + wish)
-    return replace(request, turns=turns, tools=hosted, tool_choice=None, parallel_calls=None)
+    return replace(request, turns=turns, tools=hosted, tool_choice=None, parallel_calls=None, reworded=True)
 
 
 def _told(tools: list[Tool], form: Format) -> str:

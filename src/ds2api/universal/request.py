@@ -133,7 +133,8 @@ class Request:
     """One request for an answer, whoever asks and whoever answers.
 
     `model` is the name that the client said. `paths` maps a universal field to the path it had in the client's
-    request, where the two differ (``{"max_output_tokens": "max_completion_tokens"}``).
+    request, where the two differ (``{"max_output_tokens": "max_completion_tokens"}``). `reworded`: the turns say it
+    in other words than came, so not even its own dialect may write back what came.
     """
 
     dialect: str
@@ -156,6 +157,7 @@ class Request:
     logprobs: bool | None = None
     top_logprobs: int | None = None
     prediction: Any = None
+    suffix: str | None = None  # what shall follow the answer: fill in the middle. Also in `extra`, gravely
     user: str | None = None  # the end user's id, for abuse handling
     metadata: dict[str, Any] | None = None
     service_tier: str | None = None
@@ -166,6 +168,15 @@ class Request:
     paths: Mapping[str, str] = field(default_factory=dict)
     extra: Extra | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)  # of its own dialect, which writes them back
+    reworded: bool = False
+
+    def is_own(self, dialect: str) -> bool:
+        """Whether `dialect` may write it back as it came."""
+        return self.dialect == dialect and not self.reworded
+
+    def own_extra(self, dialect: str) -> dict[str, Any]:
+        """What only `dialect` knows of this request."""
+        return self.extra.get(dialect) if self.extra is not None else {}
 
     def path_of(self, name: str) -> str:
         """How the client calls the universal field `name`."""

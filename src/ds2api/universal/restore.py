@@ -28,8 +28,8 @@ class Restore:
 
 
 class Restorer:
-    """Applies one `Restore` to one answer. `stopped` turns true when a stop sequence was met: whoever drives
-    the stream then cancels the provider, and nothing but the ending is let through."""
+    """Applies one `Restore` to one answer. A stop sequence that is met ends it here, with `Finished` and `Ended`
+    (whoever drives the stream then leaves the provider), and nothing that follows is let through but its usage."""
 
     def __init__(self, restore: Restore) -> None:
         self._restore = restore
@@ -45,6 +45,8 @@ class Restorer:
         for event in events:
             if not self.stopped:
                 self._one(event, restored)
+            elif isinstance(event, ev.UsageSeen) and restored:  # came with the text, in a whole answer: it is billed
+                restored.insert(-2, event)  # before `Finished` and `Ended`
         return restored
 
     def _one(self, event: ev.Event, out: list[ev.Event]) -> None:

@@ -255,14 +255,17 @@ def test_a_server_that_refuses_what_it_does_not_know_gets_nothing_of_the_kind() 
     """Mistral answers 422 to any field that is not its own: what other chat servers have is left out and reported."""
     body = {
         "model": "m", "messages": [{"role": "user", "content": "q"}], "provider": {"order": ["x"]}, "logprobs": True,
-        "reasoning_format": "parsed", "service_tier": "flex", "store": True, "top_k": 5, "metadata": {"a": "b"},
+        "reasoning_format": "parsed", "service_tier": "flex", "store": False, "top_k": 5, "metadata": {"a": "b"},
     }  # fmt: skip
     place = target("mistral", "mistral-large")
     assert not DIALECT.fits(body, place)
     assert DIALECT.fits({"model": "m", "messages": body["messages"], "top_k": 5, "provider": None}, place)
     written, outgoing = write(DIALECT.read_request(body, {}, ""), place)
-    assert sorted(path for _, path in losses(outgoing)) == ["provider", "reasoning_format", "service_tier", "store"]
+    assert sorted(path for _, path in losses(outgoing)) == ["provider", "reasoning_format", "service_tier"]
     assert written.keys() == {"model", "messages", "stream", "logprobs", "top_k", "metadata"}
+    with pytest.raises(Problem) as caught:
+        write(DIALECT.read_request({**body, "store": True}, {}, ""), place)
+    assert caught.value.error.param == "store"
 
 
 def test_part_of_another_protocol_alone_is_refused_by_name() -> None:
@@ -639,17 +642,14 @@ def test_user_goes_into_the_servers_field() -> None:
 
 
 def test_hints_go_only_where_they_are_understood() -> None:
-    """R068."""
+    """R068. The protocol has them, so a server without a row gets them, too."""
     hints: dict[str, Any] = {"metadata": {"k": "v"}, "verbosity": "low", "cache_key": "k", "service_tier": "flex"}
-    body, outgoing = write(request(**hints))
-    assert (body["metadata"], body["verbosity"], body["prompt_cache_key"], body["service_tier"]) == (
-        {"k": "v"},
-        "low",
-        "k",
-        "flex",
-    )
-    assert losses(outgoing) == []
-    _, outgoing = write(request(**hints), target("", "x"))
+    sent = {"metadata": {"k": "v"}, "verbosity": "low", "prompt_cache_key": "k", "service_tier": "flex"}
+    for flavour in ("openai", ""):
+        body, outgoing = write(request(**hints), target(flavour, "x"))
+        assert {name: body[name] for name in sent} == sent
+        assert losses(outgoing) == []
+    _, outgoing = write(request(**hints), target("vllm", "x"))
     assert losses(outgoing) == [("dropped", name) for name in ("verbosity", "metadata", "cache_key", "service_tier")]
 
 

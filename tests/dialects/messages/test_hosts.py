@@ -9,6 +9,9 @@ import pytest
 
 from ds2api.dialects.contract import Outgoing, Target
 from ds2api.dialects.messages import DIALECT
+from ds2api.universal.errors import Problem
+from ds2api.universal.parts import Text
+from ds2api.universal.request import OutputFormat, Request, Sampling, Turn
 
 BETAS = "claude-code-20250219,context-management-2025-06-27,new-thing-2026-03-01"
 BODY: dict[str, Any] = {
@@ -60,3 +63,21 @@ def test_r067_deepseek_gets_a_thinking_block_before_every_call() -> None:
     tools = [{"name": "look", "input_schema": {"type": "object"}}]
     _, body = sent("deepseek", body={"model": "m", "max_tokens": 9, "messages": history, "tools": tools})
     assert body["messages"][1]["content"][0] == {"type": "thinking", "thinking": "", "signature": ""}
+
+
+@pytest.mark.parametrize("flavour", ["llamacpp", "lmstudio", "ollama", "sglang", "vllm"])
+def test_a_local_engine_takes_sampling_whatever_its_model_is_called(flavour: str) -> None:
+    """`test --engine`: greedy answers came out random, since no name of a local model tells that it takes this."""
+    target = Target("p", "open-mixtral-8x22b", flavour)
+    assert DIALECT.fits(BODY, target)
+    asked = Request("chat", "m", [Turn("user", [Text("Hello")])], sampling=Sampling(temperature=0.0, top_k=1))
+    outgoing = DIALECT.write_request(asked, target)
+    body = json.loads(outgoing.body)
+    assert (body["temperature"], body["top_k"]) == (0, 1)
+    assert outgoing.losses == []
+
+
+def test_llamacpp_passes_a_schema_over_so_it_is_refused() -> None:
+    asked = Request("chat", "m", [Turn("user", [Text("Hello")])], output=OutputFormat("schema", {"type": "object"}))
+    with pytest.raises(Problem, match="JSON schema"):
+        DIALECT.write_request(asked, Target("p", "m", "llamacpp"))

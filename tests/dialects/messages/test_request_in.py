@@ -226,6 +226,20 @@ def test_what_nobody_could_do_without_is_marked_grave() -> None:
     assert extra.fields.keys() == extra.grave | {"future"}
 
 
+@pytest.mark.parametrize(
+    ("edits", "is_grave"),
+    [
+        ([{"type": "clear_thinking_20251015", "keep": "all"}], False),
+        ([{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919"}], True),
+        ("x", True),
+    ],
+)
+def test_clearing_old_thoughts_is_no_reason_to_refuse(edits: Any, is_grave: bool) -> None:
+    """Claude Code asks for it in every request, and other models work without."""
+    extra = read(context_management={"edits": edits}).extra
+    assert extra is not None and ("context_management" in extra.grave) is is_grave
+
+
 def test_betas_go_with_the_request_to_its_own_provider_only() -> None:  # R073
     headers = {"anthropic-beta": "a-1,b-2", "anthropic-version": "2026-10-21", "x-api-key": "k", "cookie": "c"}
     request = DIALECT.read_request({**BASE, "context_management": {"edits": []}}, headers, "/v1/messages")

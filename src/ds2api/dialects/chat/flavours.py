@@ -39,6 +39,7 @@ class Flavour:
     nine_letter_ids: bool = False
     custom_tools: bool | None = None  # None: only for clients that speak chat
     allowed_tools: bool | None = None  # likewise
+    thinks_when_told: bool = False  # and not by itself
     required_word: str = "required"  # "": a call cannot be forced
     tools: bool = True
     tool_choice: bool = True
@@ -62,7 +63,8 @@ class Flavour:
         return name not in self.refused and (self.fields is None or name in self.fields)
 
 
-PLAIN = Flavour()
+# What the protocol has for everybody (`mapping.md` §3, responses→chat); servers that refuse it have a row.
+PLAIN = Flavour(understood=frozenset({"metadata", "prompt_cache_key", "service_tier", "verbosity"}))
 
 _OPENAI = Flavour(
     # The SDK's own request types; 400s for `max_tokens` on reasoning models and non-text tool content recorded.
@@ -138,6 +140,7 @@ _FLAVOURS = {
             stream_options=False,
             strict_order=True,
             nine_letter_ids=True,
+            thinks_when_told=True,  # but for the magistral models, which always do
             custom_tools=False,
             allowed_tools=False,
             required_word="any",

@@ -95,10 +95,15 @@ def _effort(control: ReasoningControl, request: Request) -> Effort | None:
 def _write_effort(
     control: ReasoningControl, effort: Effort | None, body: dict[str, Any], destination: Destination
 ) -> None:
+    waits = destination.flavour.thinks_when_told and "magistral" not in destination.target.model
+    if effort is None and waits and control.mode == "enabled":
+        effort = "high"
     if effort is None:
         return
     losses, accepted = destination.losses, destination.capabilities.efforts
     if accepted is None:
+        if effort == "none" and waits:
+            return
         if effort == "none":
             losses.report("dropped", control.path, "how to turn thinking off is not known of this model")
             return

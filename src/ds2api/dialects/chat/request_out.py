@@ -216,12 +216,11 @@ def _write_user(request: Request, body: dict[str, Any], destination: Destination
 
 
 def _write_modalities(request: Request, body: dict[str, Any], destination: Destination) -> None:
-    """What else than text is to come out. From other dialects only audio has a place in chat."""
-    if request.modalities is not None and not destination.is_same:
-        odd = [one for one in request.modalities if one.lower() not in {"text", "audio"}]
+    """What else than text is to come out: for chat clients alone (`mapping.md` §3), where the server gives it."""
+    if request.modalities is not None and not (destination.is_same and destination.flavour.takes("modalities")):
+        odd = [one for one in request.modalities if one.lower() != "text"]
         if odd:
-            reason = f"chat completions gives text and audio, not {odd[0]}"
-            raise destination.losses.refuse(request.path_of("modalities"), reason)
+            raise destination.losses.refuse(request.path_of("modalities"), f"this chat server gives text, not {odd[0]}")
     if request.modalities is not None and (destination.is_same or request.modalities != ["text"]):
         _put(body, "modalities", request.modalities, request.path_of("modalities"), destination)
     _put(body, "audio", request.audio_output, request.path_of("audio_output"), destination)
@@ -241,8 +240,11 @@ def _write_hints(request: Request, body: dict[str, Any], destination: Destinatio
         # Anthropic's words: "auto" is everybody's default, "standard_only" is chat's "default".
         tier = {"auto": None, "standard_only": "default"}.get(tier or "auto", tier)
     _put_hint(body, "service_tier", tier, request.path_of("service_tier"), destination)
-    if request.state is not None and request.state.store is not None and destination.is_same:
-        _put(body, "store", request.state.store, request.path_of("store"), destination)
+    store = request.state.store if request.state is not None and destination.is_same else None
+    if store is not None and destination.flavour.takes("store"):
+        body["store"] = store
+    elif store:
+        raise destination.losses.refuse(request.path_of("store"), "this chat server stores no answers")
 
 
 def _write_rest(request: Request, body: dict[str, Any], destination: Destination) -> None:

@@ -71,6 +71,8 @@ def _read_tool(value: Any, path: str) -> Tool:
     if kind == "custom":
         inner = Fields(fields.object("custom"), fields.at("custom"))
         form = inner.maybe_object("format")
+        if form is not None and isinstance(form.get("grammar"), dict):
+            form = {"type": form.get("type"), **form["grammar"]}  # flat, as responses says it
         tool = Tool(inner.text("name"), inner.maybe_text("description"), custom=True, kind=kind, format=form)
         tool.cache, tool.path, tool.extra = cache, path, _extra(inner, fields, "custom")
         return tool

@@ -90,14 +90,14 @@ def _tool(tool: Tool, destination: Destination) -> dict[str, Any]:
         if tool.description is not None:
             custom["description"] = tool.description
         if tool.format is not None:
-            custom["format"] = tool.format
+            custom["format"] = _nested(tool.format)
         written = {"type": "custom", "custom": custom}
     elif tool.custom:
         written = {"type": "function", "function": _wrapped(tool, name, destination)}
     else:
         function = _function(tool, name)
-        if tool.strict and not destination.flavour.strict_tools:
-            del function["strict"]
+        # Of false, too, an engine that does not know it makes words of its prompt: templates dump the whole tool.
+        if not destination.flavour.strict_tools and function.pop("strict", None):
             reason = "this chat server does not hold a model to a tool's schema"
             destination.losses.refuse_soft(f"{tool.path}.strict", reason)
         written = {"type": "function", "function": function}
@@ -109,6 +109,13 @@ def _tool(tool: Tool, destination: Destination) -> dict[str, Any]:
             inner = written.get(field)
             written[field] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
     return written
+
+
+def _nested(form: dict[str, Any]) -> dict[str, Any]:
+    """A grammar stands one level deeper in chat than in responses."""
+    if form.get("type") != "grammar" or "grammar" in form:
+        return form
+    return {"type": "grammar", "grammar": {name: value for name, value in form.items() if name != "type"}}
 
 
 def _function(tool: Tool, name: str) -> dict[str, Any]:
@@ -132,8 +139,6 @@ def _wrapped(tool: Tool, name: str, destination: Destination) -> dict[str, Any]:
         description = f"{description}\n\nThe input must match this {syntax} grammar:\n{definition}".strip()
         reason = "the grammar is told to the model in the description, not enforced"
         destination.losses.report("approximated", f"{tool.path}.format", reason)
-    else:
-        destination.losses.report("emulated", tool.path, "a custom tool, sent as a function with one string")
     parameters = {
         "type": "object",
         "properties": {"input": {"type": "string"}},

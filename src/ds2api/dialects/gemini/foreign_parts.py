@@ -59,7 +59,10 @@ def _text_part(part: Text | Refusal, writing: Writing) -> Parts:
 def content_parts(part: Part, writing: Writing) -> Parts:
     """The parts for anything but a call, a result or a thought. Raises `Problem` for what cannot be carried."""
     match part:
-        case Text() | Refusal():
+        case Text():
+            return _text_part(part, writing)
+        case Refusal():
+            writing.losses.report("approximated", part.path, "this provider has no refusals: it was sent as text")
             return _text_part(part, writing)
         case File() if part.text is not None:
             if part.citations:

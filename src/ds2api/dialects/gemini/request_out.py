@@ -11,7 +11,7 @@ from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import Outgoing, Target
-from ds2api.dialects.gemini.fields import NAME
+from ds2api.dialects.gemini.fields import NAME, put_extra
 from ds2api.dialects.gemini.foreign_controls import (
     refuse_what_cannot_be,
     report_hints,
@@ -32,11 +32,11 @@ __all__ = ["write_request"]
 def write_request(request: Request, target: Target) -> Outgoing:
     """The request for `target`. Raises `Problem` for what cannot be carried."""
     path = place_of(target.model, STREAM_VERB if request.stream else "generateContent")
-    if request.dialect == NAME:
+    if request.is_own(NAME):
         losses = Losses(target.losses)
         return Outgoing(path, jsons.dump(own_body(request, target, losses)), losses=losses.items)
     writing = Writing(target)
-    body = _body(request, writing)
+    body = put_extra(_body(request, writing), request.extra)
     writing.restore.tool_names = writing.names.changed
     return Outgoing(path, jsons.dump(body), losses=writing.losses.items, restore=writing.restore)
 

@@ -73,7 +73,7 @@ class MessagesDialect:
 
     def fits(self, body: dict[str, Any], target: Target) -> bool:
         """Only Anthropic's own API takes everything as it comes; see `hosts`."""
-        return host_of(target.flavour) is host_of("")
+        return not host_of(target.flavour).has_own_body
 
     def relay_path(self, path: str, model: str) -> str:
         return self.generate_path

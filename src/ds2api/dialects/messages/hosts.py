@@ -1,14 +1,14 @@
-"""Messages on other hosts: what Bedrock, Vertex AI and DeepSeek want otherwise than Anthropic itself, as data.
+"""Messages on other hosts: what Bedrock, Vertex AI, DeepSeek and local engines want otherwise than Anthropic, as data.
 
-A host that differs gets its requests written anew, never relayed. What a host refuses is taken out together with what
-depends on it: a beta that is not known there goes, and so does the body's field which that beta brought (R073); each
-is reported. A name that is not here is Anthropic's own API.
+A host that wants another body gets its requests written anew, never relayed. What a host refuses is taken out together
+with what depends on it: a beta that is not known there goes, and so does the body's field which that beta brought
+(R073); each is reported. A name that is not here is Anthropic's own API.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ds2api.dialects.contract import Target
@@ -42,19 +42,31 @@ _BETA_OF: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class Host:
     """`betas` None: all. `model_in_path`: the model leaves the body, which holds `version` instead.
-    `thinking_with_calls`: a turn with calls must begin with thinking, if only empty (R067)."""
+    `thinking_with_calls`: a turn with calls must begin with thinking, if only empty (R067). `capabilities`: what its
+    models take though their names do not tell; what the target says wins."""
 
     betas: frozenset[str] | None = None
     model_in_path: bool = False
     version: str | None = None
     thinking_with_calls: bool = False
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_own_body(self) -> bool:
+        return self.betas is not None or self.model_in_path or self.thinking_with_calls
 
 
 _ANTHROPIC = Host()
+# Whatever the model: temperature, top_p and top_k are the engine's (vllm/entrypoints/anthropic/protocol.py;
+# docs.ollama.com/api/anthropic-compatibility).
+_LOCAL = Host(capabilities={"sampling": "all"})
 _HOSTS: Mapping[str, Host] = {
     "bedrock": Host(betas=_CLOUD_BETAS),
     "vertex": Host(betas=_CLOUD_BETAS, model_in_path=True, version=_VERTEX_VERSION),
     "deepseek": Host(thinking_with_calls=True),  # api-docs.deepseek.com/guides/anthropic_api
+    # As `test --engine` shows: sampling is taken; a schema is passed over without a word, so it is not sent.
+    "llamacpp": Host(capabilities={"sampling": "all", "structured": False}),
+    **dict.fromkeys(("lmstudio", "ollama", "sglang", "vllm"), _LOCAL),
 }
 
 
@@ -92,10 +104,10 @@ def _allowed(header: tuple[str, str], betas: frozenset[str], losses: Losses) -> 
 
 def _drop_orphans(body: dict[str, Any], headers: list[tuple[str, str]], losses: Losses) -> None:
     kept = ",".join(value for name, value in headers if name == "anthropic-beta")
-    for field, beta in _BETA_OF.items():
-        if field in body and beta not in kept:
-            del body[field]
-            losses.report("dropped", field, "this host does not offer the beta that it belongs to")
+    for name, beta in _BETA_OF.items():
+        if name in body and beta not in kept:
+            del body[name]
+            losses.report("dropped", name, "this host does not offer the beta that it belongs to")
 
 
 def _think(messages: list[dict[str, Any]]) -> None:

@@ -79,8 +79,19 @@ def read_request(body: dict[str, Any], headers: Mapping[str, str], *, counts_onl
     _metadata(fields, request)
     rest = fields.rest()
     if rest:
-        request.extra = Extra(_NAME, rest, _GRAVE & rest.keys())
+        grave = _GRAVE & rest.keys()
+        if _only_clears_thinking(rest.get("context_management")):
+            grave -= {"context_management"}
+        request.extra = Extra(_NAME, rest, grave)
     return request
+
+
+def _only_clears_thinking(management: Any) -> bool:
+    """Whether it says no more than how much of the old thinking the model sees. Claude Code says so in every request
+    (2.1: ``clear_thinking_20251015``, keep ``all``), and elsewhere the model works without."""
+    edits = management.get("edits") if isinstance(management, dict) and len(management) == 1 else None
+    kinds = [one.get("type") if isinstance(one, dict) else None for one in edits] if isinstance(edits, list) else [None]
+    return all(isinstance(kind, str) and kind.startswith("clear_thinking_") for kind in kinds)
 
 
 def _system(fields: BlockFields) -> list[Turn]:

@@ -36,16 +36,17 @@ _USER_CHARACTERS = 256  # `anthropic/types/metadata_param.py`: longer ones are r
 def write_request(request: Request, target: Target) -> Outgoing:
     """The request for `target`. Raises `Problem` for what cannot be carried."""
     headers = [("anthropic-version", target.anthropic_version)]
-    if request.dialect == _NAME:
+    if request.is_own(_NAME):
         losses = Losses(target.losses)
         body = own_body(request, target, losses)
         path, headers = adapted(body, [*headers, *request.headers], target, losses)
         return Outgoing(path, jsons.dump(body), headers, losses.items)
     writing = Writing(target)
-    body = _body(request, writing)
+    body = {**request.own_extra(_NAME), **_body(request, writing)}
     writing.limit_marks()
     writing.restore.tool_names = writing.names.changed
-    path, headers = adapted(body, headers, target, writing.losses)
+    own_headers = request.headers if request.dialect == _NAME else []
+    path, headers = adapted(body, [*headers, *own_headers], target, writing.losses)
     return Outgoing(path, jsons.dump(body), headers, writing.losses.items, writing.restore)
 
 

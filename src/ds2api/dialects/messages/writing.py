@@ -6,6 +6,7 @@ from typing import Any
 
 from ds2api.dialects.contract import Target
 from ds2api.dialects.messages.capabilities import Capabilities, capabilities_of
+from ds2api.dialects.messages.hosts import host_of
 from ds2api.dialects.messages.naming import CallIds, tool_names
 from ds2api.universal.losses import Losses
 from ds2api.universal.parts import CacheMark, Extra
@@ -23,7 +24,9 @@ class Writing:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.capabilities: Capabilities = capabilities_of(target.model, target.capabilities)
+        self.capabilities: Capabilities = capabilities_of(
+            target.model, {**host_of(target.flavour).capabilities, **target.capabilities}
+        )
         self.losses = Losses(target.losses)
         self.restore = Restore()
         self.names = tool_names()

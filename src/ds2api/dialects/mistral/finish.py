@@ -22,7 +22,7 @@ _WORDS: dict[FinishReason, str] = {
     "continuation": "stop",
     "other": "stop",
 }
-_EXACT = frozenset({"stop", "stop_sequence", "length", "context_full", "tool_use", "refusal"})
+_EXACT = frozenset({"stop", "stop_sequence", "length", "context_full", "tool_use"})
 
 
 def finish_word(finished: Finished | None, losses: list[Loss]) -> str:
@@ -30,7 +30,8 @@ def finish_word(finished: Finished | None, losses: list[Loss]) -> str:
     if finished is None:
         return "stop"
     word = _WORDS[finished.reason]
-    if finished.reason not in _EXACT:
+    is_told = finished.reason == "refusal" and any(loss.path == "refusal" for loss in losses)
+    if finished.reason not in _EXACT and not is_told:
         reason = f'Mistral has no word for "{finished.native or finished.reason}": "{word}" was said'
         losses.append(Loss("approximated", "finish_reason", reason))
     return word

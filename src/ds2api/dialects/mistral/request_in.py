@@ -10,18 +10,21 @@ A client's history is taken in the order in which it stands: which orders are ac
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import Dialect
 from ds2api.dialects.mistral.retag import retagged
 from ds2api.universal.errors import Problem
-from ds2api.universal.parts import Extra, Opaque, Part, Result, Text
-from ds2api.universal.request import Request
+from ds2api.universal.parts import Audio, Extra, Opaque, Part, Result, Text
+from ds2api.universal.request import Request, Turn
 
 __all__ = ["as_chat", "read_request"]
 
 _REFERENCES = "reference_ids"
+# How files of sound begin, in base64: RIFF, ID3 and the two frame heads of MPEG, Ogg, FLAC.
+_AUDIO = (("UklGR", "wav"), ("SUQz", "mp3"), ("//s", "mp3"), ("//M", "mp3"), ("T2dn", "ogg"), ("ZkxhQ", "flac"))
 # A client that asks for these counts on them; without them the answer may be one that it must not show.
 _GRAVE = frozenset({"guardrails", "safe_prompt"})
 
@@ -34,10 +37,11 @@ def read_request(body: dict[str, Any], upstream: Dialect) -> Request:
     request = retagged(upstream.read_request(as_chat(body), {}, ""), upstream.name, "mistral")
     request.dialect = "mistral"
     for turn in request.turns:
-        turn.parts = [_reference_or(part) for part in turn.parts]
+        turn.parts = [_named_audio(_reference_or(part)) for part in turn.parts]
         for part in turn.parts:
             if isinstance(part, Result):
                 part.content = [_reference_or(inner) for inner in part.content]
+    _read_prefix(request.turns[-1:])
     request.paths = {**request.paths, "seed": "random_seed"}
     if request.extra is not None:
         fields = {name: value for name, value in request.extra.fields.items() if value is not False and value != []}
@@ -105,6 +109,22 @@ def _chunk(chunk: dict[str, Any]) -> dict[str, Any]:
         case "reference" if isinstance(chunk.get(_REFERENCES), list):
             return {"type": "text", "text": "", _REFERENCES: chunk[_REFERENCES]}
     return chunk
+
+
+def _read_prefix(last: list[Turn]) -> None:
+    """`prefix` says what an assistant's turn at the end means in every other dialect anyway."""
+    for turn in last:
+        if turn.role == "assistant" and turn.extra is not None and turn.extra.fields.get("prefix") is True:
+            fields = {name: value for name, value in turn.extra.fields.items() if name != "prefix"}
+            turn.extra = replace(turn.extra, fields=fields) if fields else None
+
+
+def _named_audio(part: Part) -> Part:
+    """With its format, which Mistral's clients never say and every other provider wants to know."""
+    if not isinstance(part, Audio) or part.format is not None or part.source.data is None:
+        return part
+    data = part.source.data
+    return replace(part, format=next((name for begin, name in _AUDIO if data.startswith(begin)), None))
 
 
 def _reference_or(part: Part) -> Part:

@@ -13,11 +13,12 @@ from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import Dialect, Outgoing, Target
+from ds2api.dialects.mistral.fill_in import write_fill_in
 from ds2api.dialects.mistral.retag import retagged
 from ds2api.dialects.proofs import opened_for
 from ds2api.universal.envelope import PREFIX
 from ds2api.universal.losses import Losses
-from ds2api.universal.parts import Extra, Opaque, Part, Reasoning, Sealed, Text
+from ds2api.universal.parts import Extra, File, Opaque, Part, Reasoning, Refusal, Sealed, Text
 from ds2api.universal.request import Request, Turn
 
 __all__ = ["write_request"]
@@ -27,17 +28,25 @@ _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}  # the fie
 
 def write_request(request: Request, target: Target, upstream: Dialect) -> Outgoing:
     """Raises `Problem` for what cannot be carried."""
+    if request.suffix is not None:
+        return write_fill_in(request, target)
     given: dict[str, Any] = {}
+    losses = Losses(target.losses)
     if request.dialect == "mistral":
         given = {"service_tier": request.service_tier} if request.service_tier is not None else {}
         request = replace(retagged(request, "mistral", upstream.name), dialect=upstream.name, service_tier=None)
         for turn in request.turns:
             _keep_order(turn, upstream.name)
+    else:
+        _refuse_foreign_files(request, losses)
+        request = _without_hosted(request, losses)
+    request = replace(request, turns=[_spoken(turn, losses) for turn in request.turns])
     outgoing = upstream.write_request(request, replace(target, flavour="mistral"))
     body = jsons.parse_object(outgoing.body)
     body |= given
-    losses = Losses(target.losses)
     last = body["messages"][-1]
+    if last["role"] == "assistant":
+        last["prefix"] = True  # a 400 without it (code 3230): Mistral goes on from an assistant only when told to
     if last["role"] == "system" and request.dialect not in {"mistral", upstream.name}:
         last["role"] = "user"
         reason = "the last message must be the user's: the system's was sent as one"
@@ -57,6 +66,38 @@ def write_request(request: Request, target: Target, upstream: Dialect) -> Outgoi
     outgoing.body = jsons.dump(body)
     outgoing.losses += losses.items
     return outgoing
+
+
+def _refuse_foreign_files(request: Request, losses: Losses) -> None:
+    for turn in request.turns:
+        for part in turn.parts:
+            if isinstance(part, File) and part.source.file_id is not None:
+                raise losses.refuse(part.path, "the document's file id is known to another provider only")
+
+
+def _without_hosted(request: Request, losses: Losses) -> Request:
+    """Tools that another provider runs, which chat's writer would leave to a chat client's own server."""
+    hosted = [tool for tool in request.tools if tool.hosted]
+    choice = request.tool_choice
+    for tool in hosted:
+        if choice is not None and choice.mode == "named" and choice.name in {tool.name, tool.kind}:
+            raise losses.refuse(choice.path, f'"{tool.kind}" is run by another provider')
+        losses.report("dropped", tool.path, f'"{tool.kind}" is run by another provider: it is not offered')
+    kept = [tool for tool in request.tools if not tool.hosted]
+    return replace(request, tools=kept, tool_choice=choice if kept else None) if hosted else request
+
+
+def _spoken(turn: Turn, losses: Losses) -> Turn:
+    """`turn` with its refusals as text: Mistral's messages have no such field (a 422)."""
+    if not any(isinstance(part, Refusal) for part in turn.parts):
+        return turn
+    parts: list[Part] = []
+    for part in turn.parts:
+        if isinstance(part, Refusal):
+            losses.report("approximated", part.path, "Mistral has no refusals: it was sent as text")
+            part = Text(part.text, path=part.path)
+        parts.append(part)
+    return replace(turn, parts=parts)
 
 
 def _keep_order(turn: Turn, name: str) -> None:

@@ -47,6 +47,7 @@ def read_request(body: dict[str, Any], path: str) -> Request:
     if is_generate(path):
         request.paths = {**_PATHS, "turns": "prompt"}
         request.turns = _read_prompt(fields)
+        request.suffix = body.get("suffix") or None  # kept by `_read_prompt`, which saw that it is a string
     else:
         request.turns = read_messages(fields.maybe_array("messages") or [])
     tools = fields.maybe_array("tools") or []

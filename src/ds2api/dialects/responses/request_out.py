@@ -45,7 +45,7 @@ _HINTS: Mapping[str, Any] = {
 def write_request(request: Request, target: Target) -> Outgoing:
     """The request for `target`. Raises `Problem` for what cannot be carried."""
     body: dict[str, Any] = {"model": target.model, "stream": request.stream}
-    if request.dialect == NAME:
+    if request.is_own(NAME):
         losses = Losses(target.losses)
         given = own_input(request, target, losses)
         fields = own_fields(request)
@@ -71,6 +71,7 @@ def write_request(request: Request, target: Target) -> Outgoing:
         body |= {name: own[name] for name in carried if name in own and name != "web_search_options"}
     body["store"] = bool(request.state is not None and request.state.store)
     writing.restore.tool_names = writing.names.changed
+    body = {**request.own_extra(NAME), **body}
     return Outgoing(PATH, jsons.dump(body), losses=writing.losses.items, restore=writing.restore)
 
 

@@ -72,9 +72,9 @@ class _Items:
             item = None
             match part:
                 case Reasoning():
-                    writing.report_extra(part.extra, part.path)
                     thought = self._thought(part)
                     if thought is not None:
+                        writing.report_extra(part.extra, part.path)
                         thoughts.append((thought, part))
                 case Call():
                     item = self._call(part)
@@ -83,7 +83,7 @@ class _Items:
                     writing.report_extra(part.extra, part.path)
                     if part.signature is not None:
                         losses.report("dropped", part.path, "a signature on text has no place here")
-                    item = {"role": "assistant", "content": text} if text else None
+                    item = self._said(text) if text else None
                 case Refusal():
                     item = _refusal(part)
                 case Opaque():
@@ -100,6 +100,12 @@ class _Items:
         for call_id, path, custom in self._pending:
             self._output(call_id, path, custom=custom)
         self._pending = []
+
+    def _said(self, text: str) -> Item:
+        if self._writing.target.flavour != "llamacpp":
+            return {"role": "assistant", "content": text}
+        # It knows an assistant's message only as answers have it (else a 400, "Cannot determine type of 'item'").
+        return _message("output_text", text, {"text": text, "annotations": []})
 
     def _thought(self, part: Reasoning) -> Item | None:
         losses = self._writing.losses
@@ -153,11 +159,14 @@ class _Items:
 
 
 def _refusal(part: Refusal) -> Item | None:
-    """The only message of an assistant that must be given whole, id included: a string would make it a text."""
-    if not part.text:
-        return None
-    content = [{"type": "refusal", "refusal": part.text}]
-    identity = _item_id("msg", part.text)
+    """Must be given whole, id included: a string would make it a text."""
+    return _message("refusal", part.text, {"refusal": part.text}) if part.text else None
+
+
+def _message(kind: str, text: str, fields: Item) -> Item:
+    """An assistant's message in the long form, as answers have it."""
+    content = [{"type": kind, **fields}]
+    identity = _item_id("msg", text)
     return {"type": "message", "id": identity, "status": "completed", "role": "assistant", "content": content}
 
 
