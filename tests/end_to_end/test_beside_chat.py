@@ -5,6 +5,7 @@ thoughts that the gateway remembers. Real SDKs or raw bytes on the client's side
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import ollama
@@ -256,6 +257,53 @@ def test_thoughts_that_a_client_cannot_carry_come_back_to_their_maker() -> None:
         turns = mock.received[1].json["messages"]
         assert turns[1]["content"][0] == thinking
         assert turns[1]["content"][1]["type"] == "tool_use"
+
+
+@pytest.mark.parametrize("client", ["messages", "mistral", "ollama"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_proof_on_a_call_comes_back_to_gemini_through_any_client(client: str, stream: bool) -> None:
+    """None of these protocols has a place for it beside a call. It is no loss either: the next turn holds it."""
+    part = {"functionCall": {"name": "look", "args": {"at": "it"}}, "thoughtSignature": "c2lnbmF0dXJl"}
+    candidate = {"index": 0, "content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}
+    first = {
+        "candidates": [candidate], "responseId": "r1", "modelVersion": "up",
+        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 3, "totalTokenCount": 8},
+    }  # fmt: skip
+    paths = {"messages": "/v1/messages", "mistral": "/mistral/v1/chat/completions", "ollama": "/api/chat"}
+    tool: dict[str, Any] = TOOL
+    if client == "messages":
+        tool = {"name": "look", "input_schema": TOOL["function"]["parameters"]}  # type: ignore[index]
+    body = {"model": "g", "max_tokens": 99, "tools": [tool], "stream": stream}
+    if client == "ollama":
+        del body["max_tokens"]
+    user: dict[str, Any] = {"role": "user", "content": "Look."}
+    with (
+        mock_upstream() as mock,
+        gateway_for(table({"p": provider(mock.url_of("gemini"), "gemini")}, {"g": "p/gemini-3-pro"})) as gateway,
+    ):
+        mock.then(Reply.sse(sse(first)) if stream else Reply.json(first), Reply.json(first))
+
+        def ask(messages: list[Any], **more: Any) -> raw.Answer:
+            asked = json.dumps({**body, "messages": messages, **more}).encode()
+            headers = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
+            return raw.exchange(gateway.port, "POST", paths[client], asked, headers)
+
+        answer = ask([user])
+        assert answer.status == 200 and "x-ds2api-warning" not in answer.text
+        id_ = next(iter(re.findall(r'"id": ?"((?:call|toolu)_?\w+|[A-Za-z0-9]{9})"', answer.text)))
+        call: dict[str, Any] = {"id": id_, "type": "function", "function": {"name": "look", "arguments": '{"at":"it"}'}}
+        result: dict[str, Any] = {"role": "tool", "tool_call_id": id_, "name": "look", "content": "nothing"}
+        if client == "ollama":
+            call = {"function": {"name": "look", "arguments": {"at": "it"}}}
+            result = {"role": "tool", "tool_name": "look", "content": "nothing"}
+        turn: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [call]}
+        if client == "messages":
+            turn["content"] = [{"type": "tool_use", "id": id_, "name": "look", "input": {"at": "it"}}]
+            del turn["tool_calls"]
+            result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id_, "content": "nothing"}]}
+        assert ask([user, turn, result], stream=False).status == 200
+        sent = mock.received[1].json["contents"][1]["parts"]
+    assert [one["thoughtSignature"] for one in sent if "functionCall" in one] == ["c2lnbmF0dXJl"]
 
 
 def test_curl_without_a_content_type_is_taken_but_no_other_site_is() -> None:

@@ -104,8 +104,6 @@ def _block(part: Part, path: str, asker: Asker, losses: list[Loss], *, is_cut: b
                 return None  # the limit cut it: there is no call to run (R007)
             if not is_faithful:
                 losses.append(Loss("approximated", f"{path}.input", RAW_REASON))
-            if part.signature is not None:
-                losses.append(Loss("dropped", f"{path}.signature", "a call has no signature in this protocol"))
             block: dict[str, Any] = {
                 "type": "tool_use",
                 "id": call_id(part.id, asker),
@@ -129,8 +127,6 @@ def _text(part: Text, path: str, losses: list[Loss]) -> dict[str, Any] | None:
     own = [wire for wire in cited if wire is not None]
     if len(own) < len(cited):
         losses.append(Loss("dropped", f"{path}.citations", "citations of another protocol have no form here"))
-    if part.signature is not None:
-        losses.append(Loss("dropped", f"{path}.signature", "text has no signature in this protocol"))
     if not part.text and not own:
         return None
     block = {"type": "text", "text": part.text, **own_fields(part.extra)}

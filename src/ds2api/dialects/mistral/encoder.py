@@ -176,10 +176,11 @@ class MistralEncoder:
     def _seal(self, event: ev.ReasoningSealed) -> None:
         part = self._parts.get(event.part)
         signature = written_signature(event.sealed, self._asker)
-        if part is not None and part.start.kind == "reasoning" and signature is not None:
-            part.signature = signature
-        else:
-            self._lose("dropped", "signature", "this protocol has no place for the proof of a call or a text")
+        if part is None or part.start.kind != "reasoning":
+            return  # of a call or a text: the gateway keeps it for this client, as for those that can carry none
+        if signature is None:
+            self._lose("dropped", "signature", "nothing can carry the proof of this thought")
+        part.signature = signature
 
     def _use(self, usage: Usage) -> None:
         if self._usage is None:

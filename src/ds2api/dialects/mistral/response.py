@@ -49,8 +49,6 @@ def _choice(choice: Choice, asker: Asker, losses: list[Loss]) -> dict[str, Any]:
     calls: list[dict[str, Any]] = []
     for part in choice.parts:
         if isinstance(part, Call):
-            if part.signature is not None:
-                losses.append(Loss("dropped", "signature", "this protocol has no place for the proof of a call"))
             identity = part.id or asker.new_id()
             calls.append(written_call(identity, part.name, part.arguments, len(calls), custom=part.custom))
         else:
