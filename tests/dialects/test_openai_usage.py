@@ -49,7 +49,7 @@ def test_block_goes_back_as_it_came_to_its_own_dialect_only() -> None:
     assert written_usage(usage, "responses") == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
 
-def test_caches_are_within_the_total() -> None:
+def test_r087_caches_are_within_the_total() -> None:
     """R087, R088."""
     assert written_usage(Usage(input_uncached=6, cache_write=1000, cache_read=0, output_text=10), "chat") == {
         "prompt_tokens": 1006, "completion_tokens": 10, "total_tokens": 1016,

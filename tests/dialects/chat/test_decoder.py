@@ -75,7 +75,7 @@ def failure(stream: bytes) -> ev.Failed:
 # --- tool calls ---
 
 
-def test_two_calls_one_after_the_other_stay_two() -> None:
+def test_r001_two_calls_one_after_the_other_stay_two() -> None:
     """R001."""
     response = answer(
         chunk(call(0, "", identity="call_a", name="t1")), chunk(call(0, "{}")), chunk(call(1, "{}", identity="call_b", name="t2")),
@@ -203,7 +203,7 @@ def test_arguments_as_an_object_are_text() -> None:
         [{"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "let me"}]}]}],
     ],
 )
-def test_every_spelling_of_reasoning_gives_the_text_once(deltas: list[dict[str, Any]]) -> None:
+def test_r025_every_spelling_of_reasoning_gives_the_text_once(deltas: list[dict[str, Any]]) -> None:
     """R025."""
     response = answer(*(chunk(delta) for delta in deltas), chunk({"content": "yes"}))
     assert thoughts_of(response) == ["let me"]
@@ -222,7 +222,7 @@ def test_proof_of_reasoning_comes_whole_at_its_end() -> None:
     assert json.loads(part.sealed.data) == {"type": "reasoning.text", "signature": "SIG", "index": 0}
 
 
-def test_parts_of_one_kind_never_mix() -> None:
+def test_r026_parts_of_one_kind_never_mix() -> None:
     """R026: a delta comes only within a part of its own kind."""
     events = decoded(
         sse(chunk({"reasoning": "a"}), chunk({"content": "b"}), chunk({"reasoning": "c"}), chunk({}, word="stop"))
@@ -321,7 +321,7 @@ def test_finish_word_of_a_failure_is_no_ending(word: str, kind: Kind) -> None:
     assert (failed.error.fault, failed.error.kind) == (Fault.PROVIDER, kind)
 
 
-def test_content_and_finish_in_one_chunk_are_both_there() -> None:
+def test_r010_content_and_finish_in_one_chunk_are_both_there() -> None:
     """R010."""
     usage = {"prompt_tokens": 1, "completion_tokens": 2}
     response = fold(decoded(sse(chunk({"content": "end"}, word="length", usage=usage), "[DONE]")))
@@ -451,7 +451,7 @@ def test_stream_of_which_no_two_events_are_alike_is_read_to_its_end() -> None:
 # --- accents around the answer ---
 
 
-def test_azures_chunks_without_delta_are_no_content() -> None:
+def test_r037_azures_chunks_without_delta_are_no_content() -> None:
     """R037: neither the leading chunk nor the late filter's gives a client anything."""
     leading = {"choices": [], "id": "", "model": "", "object": "", "created": 0, "prompt_filter_results": [{}]}
     late = {

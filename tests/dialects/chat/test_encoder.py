@@ -66,7 +66,7 @@ def test_id_of_a_chat_server_is_kept() -> None:
     assert (head["id"], head["created"], head["system_fingerprint"]) == ("gen-1", 7, "fp")
 
 
-def test_calls_are_numbered_from_zero_without_gaps() -> None:
+def test_r014_calls_are_numbered_from_zero_without_gaps() -> None:
     """R014: a text block before them takes no number."""
     events: list[ev.Event] = [ev.Started(), *text(0, "hm")]
     for part in (1, 2, 3):
@@ -113,7 +113,7 @@ def fold_sdk(stream: bytes) -> list[Any]:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_usage_comes_last_and_only_to_who_asked(wanted: bool) -> None:
+def test_r093_r094_usage_comes_last_and_only_to_who_asked(wanted: bool) -> None:
     """R093, R094."""
     usage = Usage(input_uncached=10, cache_read=900, cache_write=90, output_text=5)
     events = [
@@ -157,7 +157,7 @@ def test_usage_that_is_a_guess_says_so(usage: Usage) -> None:
         assert [(loss.code, loss.path) for loss in found] == [("estimated", "usage")]
 
 
-def test_counters_are_taken_over_not_added_up() -> None:
+def test_r097_counters_are_taken_over_not_added_up() -> None:
     """R097."""
     events = [
         ev.Started(usage=Usage(input_uncached=100, output_text=1)), *text(0, "a"), ev.UsageSeen(Usage(output_text=20)),

@@ -31,7 +31,7 @@ def test_one_model_is_written_alone() -> None:
 @pytest.mark.parametrize(
     "name", ["o3-mini", "openai/o3-mini-2025-01-31", "O3-MINI", "azure/openai/o3-mini", "ft:o3-mini:acme::1"]
 )
-def test_prefixes_dates_and_case_hide_nothing(name: str) -> None:
+def test_r070_prefixes_dates_and_case_hide_nothing(name: str) -> None:
     """R070."""
     assert capabilities_of(name) == capabilities_of("o3-mini")
     assert capabilities_of(name).max_completion_tokens

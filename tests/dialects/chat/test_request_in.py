@@ -190,7 +190,7 @@ def test_arguments_keep_their_text_even_broken() -> None:
     assert call.arguments == '{"a": 1.10, '
 
 
-def test_thinking_stands_once_and_at_its_place() -> None:
+def test_r082_thinking_stands_once_and_at_its_place() -> None:
     """R082: `thinking_blocks` beside a content that has them already adds nothing."""
     block = {"type": "thinking", "thinking": "hm", "signature": "S"}
     content = [{"type": "text", "text": "a"}, block, {"type": "text", "text": "b"}]

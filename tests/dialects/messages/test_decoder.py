@@ -138,7 +138,7 @@ def test_unknown_counter_is_none_and_zero_is_zero() -> None:  # R091
     assert (usage.input_uncached, usage.output_total) == (None, 0)
 
 
-def test_cache_writes_are_told_apart_by_their_lifetime() -> None:  # R090
+def test_r090_cache_writes_are_told_apart_by_their_lifetime() -> None:  # R090
     creation = {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200}
     start = started(
         usage={"input_tokens": 1, "cache_creation_input_tokens": 300, "cache_creation": creation, "output_tokens": 1}

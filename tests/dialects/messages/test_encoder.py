@@ -141,7 +141,7 @@ def test_usage_never_ends_the_message() -> None:  # R004
 
 
 @pytest.mark.parametrize("arguments", ["", "{}", '{"p":1}'])
-def test_arguments_come_in_deltas_only(arguments: str) -> None:  # R017
+def test_r017_arguments_come_in_deltas_only(arguments: str) -> None:  # R017
     stream = encoded([ev.Started(), *call(0, "c", "f", arguments), ev.Finished("tool_use"), *END])
     start = next(data for data in datas(stream) if data["type"] == "content_block_start")
     assert start["content_block"]["input"] == {}
@@ -200,7 +200,7 @@ def test_custom_call_has_its_text_as_input() -> None:
     assert message_of(encoded(events)).content[0].input == {"input": "*** Begin\n"}
 
 
-def test_signature_is_one_delta_after_the_thinking() -> None:  # R016
+def test_r016_signature_is_one_delta_after_the_thinking() -> None:  # R016
     events: list[ev.Event] = [
         ev.Started(),
         ev.PartStarted(0, "reasoning"),
@@ -241,7 +241,7 @@ def test_each_delta_stands_in_a_block_of_its_kind_and_the_message_starts_once() 
             assert {"thinking_delta": "thinking", "text_delta": "text"}[data["delta"]["type"]] == kinds[data["index"]]
 
 
-def test_start_has_an_estimate_and_the_end_the_truth() -> None:  # R096
+def test_r096_start_has_an_estimate_and_the_end_the_truth() -> None:  # R096
     usage = Usage(input_uncached=123, output_text=45)
     stream = datas(
         encoded([ev.Started(), *text(0, "x"), ev.Finished("stop"), ev.UsageSeen(usage), ev.Ended()], input_estimate=99)

@@ -97,7 +97,7 @@ def test_one_model_has_the_shape_of_an_entry() -> None:
         "Claude-Sonnet-4-5",
     ],
 )
-def test_name_is_known_in_every_dress(name: str) -> None:  # R056
+def test_r056_name_is_known_in_every_dress(name: str) -> None:  # R056
     assert capabilities_of(name) == capabilities_of("claude-sonnet-4-5")
     assert capabilities_of(name).thinking == {"enabled", "disabled"}
 

@@ -492,7 +492,7 @@ def test_sampling_is_dropped_while_the_model_thinks() -> None:
 
 @pytest.mark.parametrize("choice", [ToolChoice("required"), ToolChoice("named", "f")])
 @pytest.mark.parametrize("model", [NEW, BUDGET, "claude-fable-5"])
-def test_forced_choice_wins_over_thinking(choice: ToolChoice, model: str) -> None:  # R065
+def test_r065_forced_choice_wins_over_thinking(choice: ToolChoice, model: str) -> None:  # R065
     given_ = request(tools=[Tool("f")], tool_choice=choice, reasoning=ReasoningControl(effort="high"))
     body, outgoing = written(given_, model)
     assert body.get("thinking", {"type": "disabled"}) == {"type": "disabled"}
