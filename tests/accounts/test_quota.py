@@ -58,6 +58,14 @@ def test_tokens_that_headers_say_are_counted_by_the_estimate() -> None:
     assert 12 <= len(begun(pool, 60.0, estimate=5000.0)) <= 14
 
 
+def test_an_absurd_limit_does_not_stall_the_pool() -> None:
+    """A header in another unit, or a lie: what is lower than any provider's limit is not believed."""
+    pool = pool_of("a")
+    pool.settle(leased(pool.acquire(ask(), 0.0)), None, 0.0, announced=told(requests=1e-9, tokens=1e-9))
+    pool.settle(leased(pool.acquire(ask(estimate=100.0), 60.0)), None, 60.0)
+    assert isinstance(pool.acquire(ask(deadline=130.0, estimate=100.0), 120.0), Lease)
+
+
 def test_a_limit_is_learned_for_its_model_only() -> None:
     pool = pool_of("a")
     pool.settle(leased(pool.acquire(ask(), 0.0)), None, 0.0, announced=told(requests=6))

@@ -26,6 +26,8 @@ _EVIDENCE = 8
 # some fifty attempts, with 98 % of the rate used.
 _BACK = 0.85
 _UP = 1.003
+# No provider has lower limits a minute; whatever a header says below it is an error or another unit.
+_LEAST_REQUESTS, _LEAST_TOKENS = 1.0, 1000.0
 # The one attempt after a wait that says nothing for so long is not waited for: it may be a long answer.
 _PROBE_S = 2.0
 
@@ -76,10 +78,10 @@ class Quota:
         tokens = told["tokens"].limit if "tokens" in told and "input-tokens" not in told else None
         if requests:
             self._is_told = True
-            self._requests = _changed(self._requests, requests)
+            self._requests = _changed(self._requests, max(requests, _LEAST_REQUESTS))
         if tokens:
             self._is_told = True
-            self._tokens = _changed(self._tokens, tokens)
+            self._tokens = _changed(self._tokens, max(tokens, _LEAST_TOKENS))
 
     def succeed(self) -> None:
         """An answer came: the way is free."""
