@@ -78,3 +78,12 @@ def test_a_text_has_one_name_in_any_pieces(text: str, cut: int) -> None:
     thoughts = Thoughts(StoreLimits())
     thoughts.keep("c", [], whole, THOUGHT, 0.0)
     assert thoughts.find("c", [Text(f" {text}")], "anthropic", "opus", 1.0) is THOUGHT
+
+
+@given(st.text(st.characters(max_codepoint=0x3000)))
+def test_blanks_say_nothing_in_any_script(text: str) -> None:
+    """The quick way for ASCII and the general one agree: a text is named as it is without blanks."""
+    named, bare = TextName(), TextName()
+    named.add(text)
+    bare.add("".join(text.split()))
+    assert named.value == bare.value

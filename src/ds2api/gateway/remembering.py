@@ -43,10 +43,9 @@ class Listener:
         (R137)."""
         texts: list[str] = []
         for event in events:
-            kind = type(event)
-            if kind is ev.TextDelta:
+            if type(event) is ev.TextDelta:
                 if self._hears_text:
-                    texts.append(event.text)  # type: ignore[union-attr]
+                    texts.append(event.text)
                 continue
             match event:
                 case ev.PartStarted(kind="reasoning", choice=0):

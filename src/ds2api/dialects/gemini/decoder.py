@@ -322,12 +322,10 @@ class GeminiDecoder:
 
     def _measure(self, out: list[ev.Event]) -> None:
         """Count the text of one read, that of the frame too."""
-        texts: dict[int, list[str]] = {}
-        for event in out:
-            if type(event) is ev.TextDelta:
-                texts.setdefault(event.choice, []).append(event.text)
-        for choice, pieces in texts.items():
-            self._candidates[choice].offsets.add("".join(pieces))
+        for choice, state in self._candidates.items():
+            text = "".join([one.text for one in out if type(one) is ev.TextDelta and one.choice == choice])
+            if text:
+                state.offsets.add(text)
 
     def _finish(self, out: list[ev.Event]) -> None:
         states = list(self._candidates.values())
