@@ -8,7 +8,7 @@ bucket, and when, is a `Dimension`. A refused request takes its place in the req
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = ["Admitted", "Bucket", "Dimension", "Key", "Provider", "Refusal", "Work"]
 
@@ -67,7 +67,6 @@ class Key:
     organisation: str
     died_at: float = float("inf")
     spent_at: float = float("inf")
-    attempts_after: list[float] = field(default_factory=list)  # starts of attempts after its death
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,6 @@ class Provider:
         announces: str = "openai",  # "openai", "anthropic" or "" (nothing)
         refused_cost: float = 1.0,  # of the requests bucket
         down: Sequence[tuple[float, float]] = (),
-        concurrency: int | None = None,
     ) -> None:
         self.name = name
         self.keys = {key.name: key for key in keys}
@@ -105,12 +103,8 @@ class Provider:
         self._announces = announces
         self._refused_cost = refused_cost
         self._down = down
-        self._concurrency = concurrency
         self._buckets: dict[tuple[str, str], list[Bucket]] = {}
         self.running = 0
-        self.attempts = 0
-        self.refused = 0
-        self.attempts_down = 0
 
     def buckets(self, organisation: str, model: str) -> list[Bucket]:
         key = (organisation, model)
@@ -132,23 +126,15 @@ class Provider:
     def attempt(self, name: str, model: str, work: Work, now: float) -> Admitted | Refusal:
         """A request comes with the key `name`."""
         key = self.keys[name]
-        self.attempts += 1
         if self.is_down(now):
-            self.refused += 1
-            self.attempts_down += 1
             return Refusal(503, "overloaded", 0.2, {})
         if now >= key.died_at:
-            self.refused += 1
-            key.attempts_after.append(now)
             return Refusal(401, "invalid_api_key", 0.1, {})
         if now >= key.spent_at:
-            self.refused += 1
-            key.attempts_after.append(now)
             return Refusal(429, "insufficient_quota", 0.1, {})
         buckets = self.buckets(key.organisation, model)
         waits = [bucket.wait_s(bucket.dimension.cost(work), now) for bucket in buckets]
         if max(waits) > 1e-9:
-            self.refused += 1
             for bucket in buckets:
                 if bucket.dimension.name == "requests":
                     bucket.level -= self._refused_cost

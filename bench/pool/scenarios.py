@@ -7,7 +7,7 @@ requests. Loads are shares of it. Every scenario runs with the limits in the con
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from bench.pool.rules import Dimension, Key, Provider
@@ -32,15 +32,6 @@ def openai(rpm: float, tpm: float) -> tuple[Dimension, ...]:
     )
 
 
-def anthropic(rpm: float, itpm: float, otpm: float) -> tuple[Dimension, ...]:
-    """Anthropic: cached input is free, output counts as it is generated."""
-    return (
-        Dimension("requests", rpm, lambda work: 1.0),
-        Dimension("input-tokens", itpm, lambda work: work.input_tokens - work.cached_tokens),
-        Dimension("output-tokens", otpm, lambda work: 1.0, lambda work: work.output_tokens),
-    )
-
-
 @dataclass
 class World:
     """One run's provider side, and the same as the pool is told it."""
@@ -57,7 +48,6 @@ class Scenario:
     name: str
     make: Callable[[Random, bool], World]  # with limits told or not
     must: Sequence[tuple[str, Goal]]
-    facts: dict[str, str] = field(default_factory=dict)
 
 
 def world(

@@ -11,7 +11,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from bench.pool.rules import Admitted, Provider, Refusal, Work
 from bench.pool.traffic import Turn
@@ -52,9 +52,6 @@ class Figures:
     waits: list[float] = field(default_factory=list)
     turns_after: int = 0
     turns_same: int = 0
-    by_caller: Counter[str] = field(default_factory=Counter)
-    retry_errors: list[float] = field(default_factory=list)  # told ÷ true, of refusals
-    left_running: int = 0
 
     def wait_s(self, share: float) -> float:
         waits = sorted(self.waits)
@@ -92,7 +89,6 @@ class Simulation:
     def __init__(
         self, scheduler: Scheduler, providers: Mapping[str, Provider], turns: Sequence[Turn], *, until: float,
         since: float = 0.0, patience_s: float = PATIENCE_S, retries: Retries | None = None,
-        at: Sequence[tuple[float, Callable[[], Any]]] = (),
     ) -> None:  # fmt: skip
         self._scheduler = scheduler
         self._providers = dict(providers)
@@ -105,7 +101,6 @@ class Simulation:
         self._waiting: dict[int, _Exchange] = {}
         self._home: dict[int, tuple[str, str]] = {}  # conversation → (key, organisation) of the turn before
         self._wake_at: float | None = None
-        self._at = at
         self.now = 0.0
         self.asking: Turn | None = None  # for the ideal scheduler, which knows what a request will cost
         self.figures = Figures()
@@ -113,13 +108,10 @@ class Simulation:
     def run(self) -> Figures:
         for turn in self._turns:
             self._later(turn.at, lambda turn=turn: self._arrive(turn))  # type: ignore[misc]
-        for when, what in self._at:
-            self._later(when, what)
         while self._queue:
             self.now, _, act = heapq.heappop(self._queue)
             act()
             self._set_wake()
-        self.figures.left_running = sum(provider.running for provider in self._providers.values())
         return self.figures
 
     def _later(self, at: float, act: Callable[[], None]) -> None:
@@ -196,7 +188,6 @@ class Simulation:
             self.figures.served += 1
         if self._since <= admitted_at < self._until:
             self.figures.served_units += 1
-            self.figures.by_caller[turn.caller] += 1
         announced = read_announced(got.headers, self.now)
         used = work.input_tokens + work.output_tokens
         self._grants(self._scheduler.settle(lease, None, self.now, used=used, announced=announced))

@@ -161,3 +161,30 @@ def test_names_that_clients_make_up_do_not_fill_the_memory() -> None:
     for number in range(5000):
         pool.settle(leased(pool.acquire(ask(f"model {number}"), 0.0)), None, 0.0)
     assert len(pool._quotas) <= 4096
+
+
+def test_who_waits_for_its_own_account_holds_nobody_up() -> None:
+    """Two conversations are at home at "a", which is spent for a moment; whoever stands behind them takes "b"."""
+    pool = pool_of("a", "b")
+    only_a = frozenset({"p/b"})
+    pool.settle(leased(pool.acquire(ask(avoid=only_a, affinity="x"), 0.0)), None, 0.0)
+    pool.settle(leased(pool.acquire(ask(avoid=frozenset({"p/a"})), 0.0)), None, 0.0)
+    pool.account("p/a").rest("m", 10.5, limited())
+    pool.account("p/b").rest("m", 10.0, limited())
+    at_home = pool.acquire(ask(affinity="x"), 9.9)
+    other = pool.acquire(ask(), 9.9)
+    assert isinstance(at_home, Ticket) and isinstance(other, Ticket)
+    assert [grant.ticket for grant in pool.tick(10.0)] == [other]
+    assert [grant.ticket for grant in pool.tick(10.5)] == [at_home]
+
+
+def test_who_stands_behind_a_patient_one_is_refused_as_soon_as_it_is_hopeless() -> None:
+    pool = pool_of("a")
+    pool.account("p/a").rest("m", 5.0, limited())
+    assert isinstance(pool.acquire(ask(deadline=100.0), 0.0), Ticket)
+    impatient = pool.acquire(ask(deadline=8.0), 0.0)
+    assert isinstance(impatient, Ticket)
+    pool.account("p/a").rest("m", 50.0, limited())
+    (grant,) = pool.tick(1.0)
+    assert grant.ticket is impatient and isinstance(grant.outcome, Refused)
+    assert grant.outcome.retry_after_s == 49.0

@@ -31,5 +31,5 @@ class Policy:
     # Proofs that make a key dead.
     proofs: int = 2
     # How long a turn waits for the account of the turn before, while others are free: what stands in that one's cache
-    # is worth more than the wait (in the simulation at 80 % load: 1 s keeps 95 % of turns at home).
+    # is worth more than the wait (in the simulation at 80 % load: 1 s keeps 99 % of turns at home).
     home_wait_s: float = 1.0

@@ -355,7 +355,12 @@ class Pool:
         for ticket in self._line:
             targets = tuple(ticket.ask.targets)
             before = hopeless.get(targets)
-            if before is not None and ticket.ask.estimate >= before.ask.estimate and ticket.ask.deadline > now:
+            if (
+                before is not None
+                and ticket.ask.estimate >= before.ask.estimate
+                and ticket.ask.deadline > now
+                and ticket.ask.deadline >= before.wake_at  # else there is no hope for it, and it is told so now
+            ):
                 ticket.wake_at = before.wake_at
                 still.append(ticket)
                 continue
@@ -369,7 +374,8 @@ class Pool:
             else:
                 ticket.wake_at = outlook.wake_at
                 still.append(ticket)
-                if not ticket.ask.avoid:
+                # Who only waits for its own account says nothing of the others.
+                if not ticket.ask.avoid and self._waits_for_home(ticket.ask, now) is None:
                     hopeless[targets] = ticket
         self._line = still
         return grants

@@ -18,7 +18,7 @@ the first that ends in CR it hands over to `SseParser`, whose words and results 
 test).
 
 Measured on CPython 3.11 (`bench/parts.py`, eight events a read), whole tap and whole decoder: 0.9 and 1.3 µs an
-event; parsed one by one they cost 1.4 and 2.9. With three holes: 1.5 and 1.9, parsed 4 and more.
+event; parsed one by one they cost 1.4 and 2.9. Numbered ones (Responses): 1.9 and 2.2; their decoder parsed at 3.1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ _LARGE_BYTES = 8 * 1024
 
 # What ends a JSON string or may not stand in one bare, and the backslash, which makes it a case for the JSON door.
 _SPECIAL = re.compile(rb'["\\\x00-\x1f]').search
-
 
 # Fields whose value differs from delta to delta and tells nothing: the number of an event in its stream (Responses),
 # counts so far (Gemini; the last of them are read at the end), and padding against guessing by size (OpenAI).
