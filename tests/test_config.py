@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ds2api.config import Config, ConfigError, from_environment, from_file, from_mapping, setting_names
+from ds2api.accounts import AccountLimits
+from ds2api.config import Config, ConfigError, from_environment, from_file, from_mapping, listens_at, setting_names
 from ds2api.gateway.callers import key_hash
 from ds2api.service import check_exposure
 from ds2api.settings_page import as_toml
@@ -44,7 +46,7 @@ def test_several_keys_in_one_variable_make_a_pool() -> None:
 
 def test_everything_of_the_design_is_accepted(tmp_path: Path) -> None:
     secret = tmp_path / "b"
-    secret.write_text(f"{KEY}\n")
+    secret.write_text(f"{KEY}-b\n")
     text = f"""
         listen = ["127.0.0.1:8787", "unix:{tmp_path}/ds2api.sock"]
         [limits]
@@ -136,12 +138,156 @@ def test_everything_of_the_design_is_accepted(tmp_path: Path) -> None:
             ["headers.host: this header is the gateway's own"],
         ),
         ({"providers": OPENAI, "secret_env": "OPENAI_API_KEYS"}, ["OPENAI_API_KEYS is not set"]),
+        ({"providers": OPENAI, "pool": {"state_file": 3}}, ["pool.state_file: found 3, wanted a text"]),
+        ({"providers": OPENAI, "pool": {"cool_most_s": float("inf")}}, ["pool.cool_most_s: found inf"]),
+        ({"providers": OPENAI, "pool": {"cool_frist_s": 1}}, ["did you mean `cool_first_s`?"]),
     ],
 )
 def test_a_wrong_line_says_where_what_and_what_instead(table: dict[str, Any], words: list[str]) -> None:
     said = problems(table)
     for word in words:
         assert word in said
+
+
+def pool_of(*accounts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A configuration of one provider, "x"; accounts without a key of their own get one each."""
+    listed = [
+        {"name": "abcdefgh"[number], **({} if "key_env" in account else {"key": f"{KEY}-{number}"}), **account}
+        for number, account in enumerate(accounts)
+    ]
+    return {"providers": {"x": {"dialects": ["chat"], "base_url": "http://h", "accounts": listed, **more}}}
+
+
+def test_an_accounts_limits_beat_the_providers_word_by_word() -> None:
+    config = from_mapping(
+        pool_of(
+            {"rpm": 5, "models": {"gpt-5*": {"tpm": 7}}},
+            {"itpm": 10, "otpm": 20, "rpd": 30, "concurrency": 4, "priority": 2, "weight": 0, "tags": ["eu", "paid"]},
+            limits={"rpm": 100, "tpm": 1000, "models": {"gpt-5*": {"tpm": 9}, "gpt-4.1*": {"rpm": 50}}},
+            day_zone="America/Los_Angeles",
+        ),
+        {},
+    )
+    a, b = config.accounts
+    assert a.limits == AccountLimits(rpm=5, tpm=1000)
+    assert dict(a.model_limits) == {
+        "gpt-5*": AccountLimits(rpm=5, tpm=7),
+        "gpt-4.1*": AccountLimits(rpm=50, tpm=1000),
+    }
+    assert b.limits == AccountLimits(rpm=100, tpm=1000, itpm=10, otpm=20, rpd=30, concurrency=4)
+    assert dict(b.model_limits)["gpt-5*"].tpm == 9
+    assert (b.priority, b.weight, b.tags) == (2, 0, frozenset(("eu", "paid")))
+    assert (a.priority, a.weight, a.tags, a.day_zone) == (0, 1, frozenset(), "America/Los_Angeles")
+
+
+def test_gemini_counts_its_days_in_california() -> None:
+    config = from_mapping({"providers": {"gemini": {"accounts": [{"key": KEY}]}, **OPENAI}}, ENVIRONMENT)
+    assert [account.day_zone for account in config.accounts] == ["America/Los_Angeles", "UTC"]
+
+
+def test_callers_and_models_say_what_the_pool_needs() -> None:
+    table = pool_of({"tags": ["paid"]}, {})
+    table["models"] = {"m": {"targets": ["x/m"], "hedge": True, "rescue": True, "tags": ["paid"]}, "n": "x"}
+    table["callers"] = {"a": {"key_hash": key_hash("k"), "weight": 3, "tags": ["paid"], "patience_s": 2}}
+    config = from_mapping(table, {})
+    m, n = config.routes
+    assert (m.hedge, m.rescue, m.tags, n.hedge, n.rescue, n.tags) == (True, True, {"paid"}, False, False, set())
+    caller = config.callers[0][1]
+    assert (caller.weight, caller.tags, caller.patience_s) == (3, {"paid"}, 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (pool_of({"key": KEY}, {"key": KEY}), ["accounts[1]", "same key as providers.x.accounts[0]", "list it once"]),
+        (pool_of({"key": KEY}, {"key_env": "OPENAI_API_KEY"}), ["accounts[1]: has the same key"]),
+        (
+            {"providers": {**pool_of({"key": KEY})["providers"], "y": pool_of({"key": KEY})["providers"]["x"]}},
+            ["providers.y: y/a has the same key at the same URL as x/a"],
+        ),
+        (pool_of({"weight": 0}, {"weight": 0}), ["providers.x.accounts: every weight is 0"]),
+        (pool_of({"weight": -1}), ["accounts[0].weight: found -1, wanted a number from 0 to 1,000"]),
+        (pool_of({"rpm": 0}), ["rpm: found 0, wanted a number from 0.001"]),
+        (pool_of({"tpm": 10**300}), ["tpm: found …", "wanted a number from 1 to 1,000,000,000,000"]),
+        (pool_of({"itpm": float("nan")}), ["itpm: found nan"]),
+        (pool_of({"rpd": 1.5}), ["rpd: found 1.5, wanted a whole number"]),
+        (pool_of({"concurrency": 0}), ["concurrency: found 0, wanted a whole number from 1"]),
+        (pool_of({"priority": -1}), ["priority: found -1"]),
+        (pool_of({"tags": "paid"}), ["tags: found 'paid', wanted a list of texts"]),
+        (pool_of({"rmp": 5}), ["accounts[0].rmp", "did you mean `rpm`?"]),
+        (pool_of({"models": {"m": {"rpn": 5}}}), ['accounts[0].models."m".rpn', "did you mean `rpm`?"]),
+        (pool_of({"models": {"m": 5}}), ['accounts[0].models."m": found 5, wanted limits like']),
+        (pool_of({}, limits={"tpn": 5}), ["providers.x.limits.tpn", "did you mean `tpm`?"]),
+        (pool_of({}, limits={"tpm": -5}), ["providers.x.limits.tpm: found -5"]),
+        (pool_of({}, day_zone="Mars/Olympus"), ["providers.x.day_zone: 'Mars/Olympus' is no time zone"]),
+        (pool_of({}, day_zone="../../etc/passwd"), ["day_zone", "is no time zone"]),
+        (
+            pool_of({"tags": ["paid"]}) | {"models": {"m": {"targets": "x", "tags": ["payed"]}}},
+            ["did you mean 'paid'?"],
+        ),
+        (
+            pool_of({"tags": ["paid"]}, {"tags": ["eu"]}) | {"models": {"m": {"targets": "x", "tags": ["eu", "paid"]}}},
+            ["models.\"m\".tags: target 'x' could never serve: no account of x carries 'eu' and 'paid'"],
+        ),
+        (pool_of({}) | {"models": {"m": {"targets": "x", "hedge": 1}}}, ['models."m".hedge: found 1, wanted true']),
+        (
+            pool_of({}) | {"callers": {"a": {"key_hash": key_hash("k"), "tags": ["paid"]}}},
+            ["callers.a.tags: nobody could serve a: no account carries 'paid'; tags there: none"],
+        ),
+        (pool_of({}) | {"callers": {"a": {"key_hash": key_hash("k"), "weight": 0}}}, ["callers.a.weight: found 0"]),
+        (pool_of({}) | {"callers": {"a": {"key_hash": key_hash("k"), "patience_s": 1e9}}}, ["patience_s: found 1"]),
+    ],
+)
+def test_a_pool_that_cannot_work_is_refused(table: dict[str, Any], words: list[str]) -> None:
+    said = problems(table)
+    for word in words:
+        assert word in said
+
+
+def test_one_key_in_two_protocols_of_one_server_is_told() -> None:
+    providers = pool_of({"key": KEY})["providers"]
+    providers["y"] = {**providers["x"], "dialects": ["messages"]}
+    warnings = from_mapping({"providers": providers}, {}).warnings
+    assert len(warnings) == 1
+    assert "y/a shows the same key to the same server as x/a" in warnings[0]
+    assert KEY not in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "environment", "path"),
+    [
+        ("auto", {"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/ds2api/{hash}.json"),
+        ("auto", {"XDG_STATE_HOME": "relative", "HOME": "/h"}, "/h/.local/state/ds2api/{hash}.json"),
+        ("auto", {"HOME": "/h"}, "/h/.local/state/ds2api/{hash}.json"),
+        ("auto", {}, None),
+        ("off", {"HOME": "/h"}, None),
+        ("/x/state.json", {}, "/x/state.json"),
+    ],
+)
+def test_where_the_state_is_kept(setting: str, environment: dict[str, str], path: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f'[pool]\nstate_file = "{setting}"\n[providers.ollama]\n')
+    hashed = hashlib.sha256(str(file).encode()).hexdigest()[:16]
+    found = from_file(file, environment).state_path
+    assert found == (None if path is None else Path(path.format(hash=hashed)))
+
+
+def test_without_a_file_no_state_is_kept_unless_asked() -> None:
+    home = {"HOME": "/h", "OPENAI_API_KEY": KEY}
+    environment = from_environment(home)
+    assert environment is not None
+    assert environment.state_path is None
+    assert from_mapping({"providers": OPENAI}, home).state_path is None
+    assert from_mapping({"providers": OPENAI, "pool": {"state_file": "/x"}}, home).state_path == Path("/x")
+
+
+def test_where_it_listens_is_read_without_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('listen = "127.0.0.1:99"\n[providers.openai]\naccounts = [{ key_env = "NOT_SET_HERE" }]\n')
+    assert listens_at(path) == (("127.0.0.1:99",), None)
+    path.write_text("listen = 3\n")
+    with pytest.raises(ConfigError, match="listen: found 3"):
+        listens_at(path)
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -8,64 +8,59 @@ python3 tools/dev.py bench --pool --only "80 %"
 from __future__ import annotations
 
 import argparse
+import json
+import platform
 import sys
 from collections.abc import Sequence
-from random import Random
+from dataclasses import asdict
+from pathlib import Path
 
-from bench.pool.scenarios import SCENARIOS, Scenario, World
-from bench.pool.schedulers import Cooldown, Ideal
-from bench.pool.simulate import Figures, Scheduler, Simulation
-from ds2api.accounts import Pool
+from bench.pool.runs import WHO, Row, by_scenario, worst
+from bench.pool.scenarios import SCENARIOS, Times
 
-
-def run(scenario: Scenario, who: str, told: bool, seed: int) -> tuple[Figures, World]:
-    world = scenario.make(Random(seed), told)
-    scheduler: Scheduler
-    if who == "ours":
-        scheduler = Pool(world.accounts)
-    elif who == "ideal":
-        scheduler = Ideal(world.accounts, world.providers)
-    else:
-        scheduler = Cooldown(world.accounts, Random(seed) if who == "shuffle" else None)
-    simulation = Simulation(scheduler, world.providers, world.turns, until=world.until, since=world.since)
-    if isinstance(scheduler, Ideal):
-        scheduler.simulation = simulation
-    return simulation.run(), world
+RESULTS = Path(__file__).parent.parent / "results" / "pool.json"
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dev.py bench --pool", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="dev.py bench --pool", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the scenarios with TEXT in their name")
+    parser.add_argument("--check", action="store_true", help="exit status 1 if ours misses a goal")
     options = parser.parse_args(arguments)
-    print("| scenario | who | goodput | visible | waste | affinity | wait p50 | wait p99 | missed |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    missed_count = 0
-    for scenario in [one for one in SCENARIOS if options.only in one.name]:
-        for told in (True, False):
-            ideals = [run(scenario, "ideal", told, seed)[0] for seed in range(options.seeds)]
-            for who in ("ours", "shuffle", "round robin"):
-                print(f"\r{scenario.name} {who}".ljust(70), end="", file=sys.stderr, flush=True)
-                runs = [run(scenario, who, told, seed)[0] for seed in range(options.seeds)]
-                pairs = list(zip(runs, ideals, strict=True))
-                shares = [one.served_units / max(1.0, ideal.served_units) for one, ideal in pairs]
-                worst = min(range(len(runs)), key=lambda number: shares[number])
-                missed = sorted({
-                    found
-                    for one, ideal in pairs
-                    for _, goal in scenario.must
-                    if (found := goal(one, ideal)) is not None
-                })[:3]  # fmt: skip
-                missed_count += bool(missed) and who == "ours"
-                print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
-                print(
-                    f"| {scenario.name}{'' if told else ', untold'} | {who} | {shares[worst]:.3f} "
-                    f"| {max(sum(one.visible.values()) for one in runs)} | {max(one.waste for one in runs):.3f} "
-                    f"| {min(one.affinity for one in runs):.3f} | {max(one.wait_s(0.5) for one in runs):.2f} s "
-                    f"| {max(one.wait_s(0.99) for one in runs):.2f} s | {'; '.join(missed)} |"
-                )
-    print(f"\nours missed goals in {missed_count} of {2 * len(SCENARIOS)} rows" if not options.only else "")
-    return 0
+    wanted = [number for number, one in enumerate(SCENARIOS) if options.only in one.name]
+    table: list[dict[str, object]] = []
+    missed = 0
+    print("| scenario | limits | ours | shuffle | round robin | ours missed |\n|---|---|---|---|---|---|")
+    for scenario, rows in by_scenario(wanted, options.seeds, Times()):
+        shown = {who: worst(rows[who]) for who in WHO}
+        for who in WHO[:2]:
+            ours = shown[who]
+            missed += bool(ours.missed)
+            print(
+                f"| {scenario.name} | {who.partition(', ')[2]} | {_cell(ours)} | {_cell(shown['shuffle'])} "
+                f"| {_cell(shown['round robin'])} | {'; '.join(ours.missed)} |",
+                flush=True,
+            )
+        table.append({"scenario": scenario.name, "load": scenario.load} | {who: asdict(shown[who]) for who in WHO})
+    peers = {who: sum(not row[who]["missed"] for row in table) for who in WHO[2:]}  # type: ignore[index]
+    print(
+        f"\nEach cell: goodput of the ideal's / clients that saw an error / waste / affinity / wait p99; the worst of "
+        f"{options.seeds} seeds.\nours missed a goal in {missed} of {2 * len(wanted)} rows; all goals are met in "
+        + " and ".join(f"{count} of {len(wanted)} scenarios by {who}" for who, count in peers.items())
+        + "."
+    )
+    if not options.only:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(
+            json.dumps({"python": platform.python_version(), "seeds": options.seeds, "table": table}, indent=1)
+        )
+    return 1 if missed and options.check else 0
+
+
+def _cell(row: Row) -> str:
+    return f"{row.goodput:.3f} / {row.seen} / {row.waste:.3f} / {row.affinity:.2f} / {row.wait_p99_s:.2f} s"
 
 
 if __name__ == "__main__":

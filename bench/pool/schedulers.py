@@ -2,27 +2,72 @@
 
 *Shuffle* and *round robin* with a cool-down are what gateways do that do not schedule: take any account (or the next
 one), and let one that was refused rest for a fixed time. Neither waits: where all rest, the client is refused. *Ideal*
-looks into the provider's buckets and lets requests stand in one line, first come first served.
+looks into the provider's buckets, knows what each request will cost, and lets requests stand in one line a model; whom
+it could not serve within its patience it refuses at the door (a line that drops people at its head serves small
+requests only).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Protocol
 
 from bench.pool.rules import Provider, Work
-from bench.pool.simulate import Simulation
-from bench.pool.traffic import Turn
+from bench.pool.traffic import Turn, ideal_work
 from ds2api.accounts import Account, Action, Announced, Ask, Grant, Lease, Refused, Ticket, Verdict
 from ds2api.universal.errors import Kind
+from ds2api.universal.usage import Usage
 
-__all__ = ["Cooldown", "Ideal"]
+__all__ = ["Cooldown", "Ideal", "Scheduler"]
 
 # LiteLLM's default (`cooldown_time`).
 _COOLDOWN_S = 5.0
 
 
-class Cooldown:
+class Scheduler(Protocol):
+    """The doors of `ds2api.accounts.Pool` that a request goes through."""
+
+    def acquire(self, ask: Ask, now: float) -> Lease | Ticket | Refused: ...
+    def hear(self, lease: Lease, now: float, announced: Announced | None = None) -> list[Grant]: ...
+    def settle(
+        self, lease: Lease, verdict: Verdict | None, now: float, *, usage: Usage | None = None,
+        announced: Announced | None = None,
+    ) -> list[Grant]: ...  # fmt: skip
+    def give_back(self, lease: Lease, now: float) -> list[Grant]: ...
+    def cancel(self, ticket: Ticket) -> None: ...
+    def tick(self, now: float) -> list[Grant]: ...
+    def next_wake(self) -> float | None: ...
+
+
+class _Plain:
+    """What a scheduler that learns nothing and lets nobody wait does at most doors."""
+
+    def hear(self, lease: Lease, now: float, announced: Announced | None = None) -> list[Grant]:
+        return []
+
+    def settle(
+        self, lease: Lease, verdict: Verdict | None, now: float, *, usage: Usage | None = None,
+        announced: Announced | None = None,
+    ) -> list[Grant]:  # fmt: skip
+        lease.over = True
+        return []
+
+    def give_back(self, lease: Lease, now: float) -> list[Grant]:
+        lease.over = True
+        return []
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Nobody waits."""
+
+    def tick(self, now: float) -> list[Grant]:
+        return []
+
+    def next_wake(self) -> float | None:
+        return None
+
+
+class Cooldown(_Plain):
     """Shuffle, or round robin where `random` is None."""
 
     def __init__(self, accounts: Sequence[Account], random: Random | None) -> None:
@@ -44,117 +89,142 @@ class Cooldown:
                 else:
                     self._turn += 1
                     account = free[self._turn % len(free)]
-                return Lease(account, index, target.model, ask.estimate)
-        return Refused(Kind.RATE_LIMITED, min(self._until.values(), default=now) - now, "all rest")
+                return Lease(account, index, target.model)
+        return Refused(Kind.RATE_LIMITED, max(0.0, min(self._until.values(), default=now) - now), "all rest")
 
     def settle(
-        self, lease: Lease, verdict: Verdict | None, now: float, *, used: float | None = None,
+        self, lease: Lease, verdict: Verdict | None, now: float, *, usage: Usage | None = None,
         announced: Announced | None = None,
     ) -> list[Grant]:  # fmt: skip
-        lease.over = True
         if verdict is not None and verdict.action is not Action.NONE:
             self._until[lease.account.id] = now + _COOLDOWN_S
-        return []
-
-    def give_back(self, lease: Lease, now: float) -> list[Grant]:
-        lease.over = True
-        return []
-
-    def cancel(self, ticket: Ticket) -> None:
-        """Nobody waits."""
-
-    def tick(self, now: float) -> list[Grant]:
-        return []
-
-    def next_wake(self) -> float | None:
-        return None
+        return super().settle(lease, verdict, now)
 
 
-class Ideal:
-    """Knows every level of every bucket and what each request will cost."""
+class Ideal(_Plain):
+    """Knows every level of every bucket and what each request will cost. `asking` is the turn of the next ask."""
+
+    # How long a turn waits for the account that has its conversation in its cache; nobody does in a longer line, where
+    # only the order decides. Where cached input is free, the cache is the capacity.
+    _HOME_S, _LOOK = 4.0, 8
+    _FREE_HOME_S, _FREE_LOOK = 8.5, 60
+    # How much sooner than its deadline a request must be due to be let into the line.
+    _MARGIN_S = 0.5
 
     def __init__(self, accounts: Sequence[Account], providers: dict[str, Provider]) -> None:
-        self._accounts = list(accounts)
+        self._by_provider = {name: [one for one in accounts if one.provider == name] for name in providers}
         self._providers = providers
-        self._line: list[tuple[Ticket, Turn]] = []
-        self._homes: dict[str | None, str] = {}
+        self._worked: Turn | None = None
+        self._work: Work | None = None  # of `_worked`: the same everywhere, where a cache changes no cost
+        self._is_free = any(one.rules.announces == "anthropic" for one in providers.values())
+        if self._is_free:
+            self._HOME_S, self._LOOK = self._FREE_HOME_S, self._FREE_LOOK
+        self._lines: dict[str, list[tuple[Ticket, Turn]]] = {}
+        self._homes: dict[int, Account] = {}
         self._next: float | None = None
-        self.simulation: Simulation | None = None
+        self.asking: Turn | None = None
 
     def acquire(self, ask: Ask, now: float) -> Lease | Ticket | Refused:
-        assert self.simulation is not None and self.simulation.asking is not None
-        turn = self.simulation.asking
-        lease = None if self._line else self._serve(ask, turn, now)
+        turn = self.asking
+        assert turn is not None
+        line = self._lines.setdefault(turn.model, [])
+        lease = None if line else self._serve(ask, turn, now)
         if lease is not None:
             return lease
+        provider = self._providers[ask.targets[0].provider]
+        if len(ask.targets) == 1 and line:
+            works = [ideal_work(one) for _, one in line] + [ideal_work(turn)]
+            wait_s = provider.line_wait_s(works, turn.model, now)
+            if now + wait_s > ask.deadline - self._MARGIN_S:
+                return Refused(Kind.RATE_LIMITED, wait_s)
         ticket = Ticket(ask, ask.deadline)
-        self._line.append((ticket, turn))
-        self._look(now)
+        line.append((ticket, turn))
+        self._next = now if self._next is None or len(line) == 1 else self._next
         return ticket
 
     def settle(
-        self, lease: Lease, verdict: Verdict | None, now: float, *, used: float | None = None,
+        self, lease: Lease, verdict: Verdict | None, now: float, *, usage: Usage | None = None,
         announced: Announced | None = None,
     ) -> list[Grant]:  # fmt: skip
-        lease.over = True
-        return []
+        self._next = now  # a place may be free where places are counted
+        return super().settle(lease, verdict, now)
 
     def give_back(self, lease: Lease, now: float) -> list[Grant]:
-        lease.over = True
-        return []
+        self._next = now
+        return super().give_back(lease, now)
 
     def cancel(self, ticket: Ticket) -> None:
-        self._line = [one for one in self._line if one[0] is not ticket]
+        for model, line in self._lines.items():
+            self._lines[model] = [one for one in line if one[0] is not ticket]
 
     def tick(self, now: float) -> list[Grant]:
-        grants: list[Grant] = []
-        while self._line:
-            ticket, turn = self._line[0]
-            if ticket.ask.deadline <= now:
-                grants.append(Grant(ticket, Refused(Kind.RATE_LIMITED, 1.0)))
-            else:
-                lease = self._serve(ticket.ask, turn, now)
-                if lease is None:
-                    break
-                grants.append(Grant(ticket, lease))
-                self._line.pop(0)
-                self._next = now + 1e-6  # the provider takes this one first
-                return grants
-            self._line.pop(0)
-        self._look(now)
-        return grants
+        self._next = None
+        for line in self._lines.values():
+            grant = self._first(line, now)
+            if grant is not None:
+                # One at a time: the provider takes this one first, and its buckets are looked at again.
+                self._next = now + 1e-6
+                return [grant]
+        return []
 
     def next_wake(self) -> float | None:
         return self._next
 
-    def _look(self, now: float) -> None:
-        """When the first in line can be served, or gives up."""
-        self._next = None
-        if self._line:
-            ticket, turn = self._line[0]
-            waits = [self._wait_s(account, turn, now) for account in self._accounts]
-            self._next = min(ticket.ask.deadline, now + max(1e-6, min(waits)))
+    def _first(self, line: list[tuple[Ticket, Turn]], now: float) -> Grant | None:
+        looks_for_home = len(line) <= self._LOOK
+        for place, (ticket, turn) in enumerate(line[: self._LOOK]):
+            if ticket.ask.deadline <= now:
+                line.pop(place)
+                return Grant(ticket, Refused(Kind.RATE_LIMITED, 1.0))
+            lease = self._serve(ticket.ask, turn, now, looks_for_home=looks_for_home)
+            if lease is not None:
+                line.pop(place)
+                return Grant(ticket, lease)
+            home = self._homes.get(turn.conversation)
+            waits_for_home = looks_for_home and home is not None and now < turn.at + self._HOME_S
+            if home is not None and waits_for_home:
+                soonest = now + max(1e-6, min(self._wait_s(home, turn, now), turn.at + self._HOME_S - now))
+            else:
+                waits = [
+                    self._wait_s(account, turn, now)
+                    for target in ticket.ask.targets
+                    for account in self._by_provider[target.provider]
+                ]
+                soonest = now + max(1e-6, min(waits, default=60.0))
+            self._next = min(soonest, ticket.ask.deadline, float("inf") if self._next is None else self._next)
+            if not waits_for_home:
+                return None
+        return None
 
     def _wait_s(self, account: Account, turn: Turn, now: float) -> float:
         provider = self._providers[account.provider]
         key = provider.keys[account.id.partition("/")[2]]
-        cached = turn.prompt_tokens - turn.new_tokens if self._homes.get(str(turn.conversation)) == account.id else 0
-        work = Work(turn.prompt_tokens, cached, turn.output_tokens, turn.max_tokens, turn.prompt_tokens)
+        work = self._work
+        if turn is not self._worked or self._is_free:
+            is_free = self._is_free
+            work = provider.work(key, turn.model, turn.conversation, turn.sizes, now) if is_free else ideal_work(turn)
+            self._worked, self._work = turn, work
+        assert work is not None
         return provider.wait_s(key, turn.model, work, now)
 
-    def _serve(self, ask: Ask, turn: Turn, now: float) -> Lease | None:
-        best, best_level = None, -1.0
-        home = self._homes.get(ask.affinity)
-        for account in self._accounts:
-            if self._wait_s(account, turn, now) > 1e-9:
-                continue
-            provider = self._providers[account.provider]
-            buckets = provider.buckets(provider.keys[account.id.partition("/")[2]].organisation, turn.model)
-            level = min(bucket.now(now) / bucket.most for bucket in buckets) + (1.0 if account.id == home else 0.0)
-            if level > best_level:
-                best, best_level = account, level
-        if best is None:
-            return None
-        self._homes[ask.affinity] = best.id
-        index = [target.provider for target in ask.targets].index(best.provider)
-        return Lease(best, index, turn.model, ask.estimate)
+    def _serve(self, ask: Ask, turn: Turn, now: float, *, looks_for_home: bool = True) -> Lease | None:
+        home = self._homes.get(turn.conversation)
+        for index, target in enumerate(ask.targets):
+            accounts = self._by_provider[target.provider]
+            if home is not None and home.provider == target.provider:
+                wait_s = self._wait_s(home, turn, now)
+                if wait_s == 0:
+                    return Lease(home, index, target.model)
+                if looks_for_home and now + wait_s < turn.at + self._HOME_S:
+                    return None
+            free = [one for one in accounts if self._wait_s(one, turn, now) == 0]
+            if free:
+                best = max(free, key=lambda one: self._level(one, turn.model, now))
+                self._homes[turn.conversation] = best
+                return Lease(best, index, target.model)
+        return None
+
+    def _level(self, account: Account, model: str, now: float) -> float:
+        provider = self._providers[account.provider]
+        buckets = provider.buckets(provider.keys[account.id.partition("/")[2]].organisation, model)
+        return min(bucket.now(now) / bucket.most for bucket in buckets)

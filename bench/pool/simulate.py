@@ -1,117 +1,97 @@
 """Virtual time: turns come, a scheduler says who serves them, the provider's rules say what that brings.
 
-The scheduler is asked and told through the doors of `ds2api.accounts.Pool`, as the gateway does it, and whether to try
-again is the gateway's own `Attempts`. Nothing sleeps: a week of traffic takes as long as its events take to compute.
+The scheduler is asked and told through the doors of `ds2api.accounts.Pool`, as the gateway does it; what a refusal
+means is the word of the gateway's own dialects and `judge`, and whether to try again is the gateway's own `Attempts`.
+An attempt reaches its provider a few hundredths of a second after it was granted, and not always as many: two sent in
+order may arrive closer together than they left. Nothing sleeps: ten minutes of traffic take a second.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from random import Random
 
-from bench.pool.rules import Admitted, Provider, Refusal, Work
-from bench.pool.traffic import Turn
-from ds2api.accounts import Announced, Ask, Candidate, Grant, Lease, Refused, Ticket, Verdict, judge, read_announced
+from bench.pool.figures import Attempt, Figures
+from bench.pool.rules import Admitted, Count, Provider, Refusal, Work
+from bench.pool.schedulers import Ideal, Scheduler
+from bench.pool.traffic import Turn, ideal_work
+from ds2api.accounts import Ask, Candidate, Grant, Lease, Pool, Refused, Ticket, judge, read_announced
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.attempts import Attempts, GiveUp, TryAccount
 from ds2api.gateway.settings import Retries
+from ds2api.universal.usage import Usage
 
-__all__ = ["Figures", "Scheduler", "Simulation"]
+__all__ = ["WALL_S", "Simulation"]
 
 PATIENCE_S = 10.0
-
-
-class Scheduler(Protocol):
-    """The doors of `ds2api.accounts.Pool` that a request goes through."""
-
-    def acquire(self, ask: Ask, now: float) -> Lease | Ticket | Refused: ...
-    def settle(
-        self, lease: Lease, verdict: Verdict | None, now: float, *, used: float | None = None,
-        announced: Announced | None = None,
-    ) -> list[Grant]: ...  # fmt: skip
-    def give_back(self, lease: Lease, now: float) -> list[Grant]: ...
-    def cancel(self, ticket: Ticket) -> None: ...
-    def tick(self, now: float) -> list[Grant]: ...
-    def next_wake(self) -> float | None: ...
-
-
-@dataclass
-class Figures:
-    """What `pool-model.md` §6 wants to know of one run."""
-
-    asked: int = 0
-    served: int = 0
-    served_units: float = 0.0  # requests answered in full that were admitted within the span
-    visible: Counter[str] = field(default_factory=Counter)  # what clients saw instead of an answer
-    attempts: int = 0
-    refused: int = 0
-    waits: list[float] = field(default_factory=list)
-    turns_after: int = 0
-    turns_same: int = 0
-
-    def wait_s(self, share: float) -> float:
-        waits = sorted(self.waits)
-        return waits[min(len(waits) - 1, int(len(waits) * share))] if waits else 0.0
-
-    @property
-    def waste(self) -> float:
-        return self.refused / max(1, self.attempts)
-
-    @property
-    def affinity(self) -> float:
-        return self.turns_same / max(1, self.turns_after)
+# From the gateway to the provider: same continent, connection open.
+NETWORK_S = (0.01, 0.04)
+# The wall's clock minus ours: some headers are dates.
+WALL_S = 1_700_000_000.0
 
 
 class _Exchange:
-    """One turn on its way."""
+    """One turn on its way. `owner` is the scheduler that it asked last."""
 
-    __slots__ = ("attempts", "deadline", "is_over", "lease", "provider", "step", "ticket", "turn", "work")
+    __slots__ = ("admitted_at", "attempts", "deadline", "got", "is_over", "lease", "owner", "step", "ticket", "turn",
+                 "work")  # fmt: skip
 
-    def __init__(self, turn: Turn, attempts: Attempts, deadline: float) -> None:
+    def __init__(self, turn: Turn, attempts: Attempts, deadline: float, owner: Scheduler) -> None:
         self.turn = turn
         self.attempts = attempts
         self.deadline = deadline
+        self.owner = owner
         self.step: TryAccount | GiveUp = attempts.first()
         self.ticket: Ticket | None = None
         self.lease: Lease | None = None
-        self.work: Work | None = None
-        self.provider: Provider | None = None
+        self.work: Work | None = None  # while it is at the provider
+        self.got: Admitted | None = None
+        self.admitted_at = 0.0
         self.is_over = False
 
 
 class Simulation:
-    """`providers` by name, in the order of the targets. `until` ends the measured span; `since` begins it."""
+    """`providers` by name, in the order of the targets. The span from `since` to `until` is measured. `restart` is
+    when another process takes over, and how it comes from the old one's scheduler: what runs is brought to its end by
+    the old one, whoever waits or comes asks the new one."""
 
     def __init__(
         self, scheduler: Scheduler, providers: Mapping[str, Provider], turns: Sequence[Turn], *, until: float,
-        since: float = 0.0, patience_s: float = PATIENCE_S, retries: Retries | None = None,
+        since: float = 0.0, random: Random | None = None,
+        restart: tuple[float, Callable[[Scheduler, float], Scheduler]] | None = None,
     ) -> None:  # fmt: skip
         self._scheduler = scheduler
         self._providers = dict(providers)
+        self._names = list(providers)
         self._turns = turns
         self._until, self._since = until, since
-        self._patience_s = patience_s
-        self._retries = retries or Retries()
+        self._random = random or Random(1)
+        self._restart = restart
+        self._network_s = (0.0, 0.0) if isinstance(scheduler, Ideal) else NETWORK_S
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._waiting: dict[int, _Exchange] = {}
-        self._home: dict[int, tuple[str, str]] = {}  # conversation → (key, organisation) of the turn before
+        self._waiting: dict[Ticket, _Exchange] = {}
+        self._home: dict[int, str] = {}  # conversation → account of the turn before
+        self._dead: set[str] = set()  # accounts whose death is known
+        self._limits: dict[str, list[tuple[Count, float]]] = {}
         self._wake_at: float | None = None
         self.now = 0.0
-        self.asking: Turn | None = None  # for the ideal scheduler, which knows what a request will cost
         self.figures = Figures()
 
     def run(self) -> Figures:
         for turn in self._turns:
             self._later(turn.at, lambda turn=turn: self._arrive(turn))  # type: ignore[misc]
+        if self._restart is not None:
+            self._later(self._restart[0], self._start_again)
         while self._queue:
             self.now, _, act = heapq.heappop(self._queue)
             act()
             self._set_wake()
+        pool = self._scheduler
+        if isinstance(pool, Pool) and (pool.in_flight or pool.waiting):
+            self.figures.left_over = f"{pool.in_flight} leases and {pool.waiting} waiting are left"
         return self.figures
 
     def _later(self, at: float, act: Callable[[], None]) -> None:
@@ -119,9 +99,10 @@ class Simulation:
 
     def _arrive(self, turn: Turn) -> None:
         if self._is_measured(turn):
-            self.figures.asked += 1
-        attempts = Attempts(self._retries, len(self._providers), self.now + 3600)
-        exchange = _Exchange(turn, attempts, self.now + self._patience_s)
+            self.figures.asked[turn.caller] += 1
+            self.figures.asked_weight[turn.caller] += self._weight(turn)
+        attempts = Attempts(Retries(), self._names, self.now + 3600, self._random.random)
+        exchange = _Exchange(turn, attempts, self.now + PATIENCE_S, self._scheduler)
         if turn.leaves_after_s is not None:
             self._later(self.now + turn.leaves_after_s, lambda: self._leave(exchange))
         self._ask(exchange)
@@ -129,88 +110,108 @@ class Simulation:
     def _ask(self, exchange: _Exchange) -> None:
         step, turn = exchange.step, exchange.turn
         assert isinstance(step, TryAccount)
-        names = list(self._providers)
-        guess = int(turn.prompt_tokens * turn.guess)
+        exchange.owner = self._scheduler
         ask = Ask(
-            [Candidate(names[index], turn.model) for index in step.targets], exchange.deadline, turn.caller,
-            str(turn.conversation), (), guess + turn.max_tokens, step.avoid,
-        )  # fmt: skip
-        self.asking = turn
+            [Candidate(self._names[index], turn.model) for index in step.targets],
+            exchange.deadline,
+            caller=turn.caller,
+            affinity=str(turn.conversation),
+            input_tokens=turn.guess,
+            output_limit=turn.sizes[2],
+            avoid=step.avoid,
+            retries=step.retries,
+            not_before=step.not_before,
+        )
+        if isinstance(self._scheduler, Ideal):
+            self._scheduler.asking = turn
         answer = self._scheduler.acquire(ask, self.now)
         if isinstance(answer, Ticket):
             exchange.ticket = answer
-            self._waiting[id(answer)] = exchange
+            self._waiting[answer] = exchange
         else:
             self._granted(exchange, answer)
 
     def _granted(self, exchange: _Exchange, answer: Lease | Refused) -> None:
         exchange.ticket = None
         if isinstance(answer, Refused):
-            self._give_up(exchange, answer.kind.value, answer.retry_after_s)
+            if self._is_measured(exchange.turn) and answer.retry_after_s is not None:
+                self.figures.told_waits.append((answer.retry_after_s, self._true_wait_s(exchange.turn)))
+            self._give_up(exchange, answer.kind.value)
             return
-        step, turn = exchange.step, exchange.turn
-        assert isinstance(step, TryAccount)
         exchange.lease = answer
         exchange.attempts.begun()
-        name = answer.account.id.partition("/")[2]
-        provider = self._providers[answer.account.provider]
-        key = provider.keys[name]
-        home = self._home.get(turn.conversation)
-        cached = turn.prompt_tokens - turn.new_tokens if home is not None and home[1] == key.organisation else 0
-        work = Work(
-            turn.prompt_tokens, cached, turn.output_tokens, turn.max_tokens, int(turn.prompt_tokens * turn.guess)
-        )
-        exchange.work, exchange.provider = work, provider
-        got = provider.attempt(name, turn.model, work, self.now)
-        if self._is_measured(turn):
-            self.figures.attempts += 1
-            self.figures.refused += isinstance(got, Refusal)
-        if isinstance(got, Refusal):
-            self._later(self.now + got.after_s, lambda: self._refused(exchange, answer, got))
+        self.figures.late[answer.account.id] += answer.account.id in self._dead
+        self._later(self.now + self._random.uniform(*self._network_s), lambda: self._reach(exchange, answer))
+
+    def _reach(self, exchange: _Exchange, lease: Lease) -> None:
+        """The attempt is with the provider."""
+        if exchange.is_over:
             return
+        turn, account = exchange.turn, lease.account
+        provider = self._providers[account.provider]
+        work, got = provider.attempt(_key(lease), turn.model, turn.conversation, turn.sizes, self.now)
+        status = got.status if isinstance(got, Refusal) else 0
+        self.figures.attempts.append(
+            Attempt(self.now, provider.name, account.id, status, self._is_measured(turn)),
+        )
+        if isinstance(got, Refusal):
+            self._later(self.now + got.after_s, lambda: self._refused(exchange, lease, got))
+            return
+        exchange.work, exchange.got, exchange.admitted_at = work, got, self.now
         if self._is_measured(turn):
             self.figures.waits.append(self.now - turn.at)
-            if home is not None:
+            if not turn.is_first and turn.conversation in self._home:
                 self.figures.turns_after += 1
-                self.figures.turns_same += home[0] == name
-        self._home[turn.conversation] = (name, key.organisation)
-        admitted_at = self.now
-        self._later(self.now + got.total_s, lambda: self._answered(exchange, answer, got, admitted_at))
+                self.figures.turns_same += self._home[turn.conversation] == account.id
+        self._home[turn.conversation] = account.id
+        self._later(self.now + (got.total_s if turn.is_whole else got.first_byte_s), lambda: self._head(exchange))
+        self._later(self.now + got.total_s, lambda: self._answered(exchange))
 
-    def _answered(self, exchange: _Exchange, lease: Lease, got: Admitted, admitted_at: float) -> None:
+    def _head(self, exchange: _Exchange) -> None:
+        lease, got = exchange.lease, exchange.got
+        if not exchange.is_over and lease is not None and got is not None:
+            announced = read_announced(got.headers, WALL_S + self.now)
+            self._grants(exchange.owner.hear(lease, self.now, announced))
+
+    def _answered(self, exchange: _Exchange) -> None:
         if exchange.is_over:
             return
         exchange.is_over = True
-        turn, work, provider = exchange.turn, exchange.work, exchange.provider
-        assert work is not None and provider is not None
-        provider.finished(lease.account.id.partition("/")[2], turn.model, work, self.now)
+        turn, work, lease, got = exchange.turn, exchange.work, exchange.lease, exchange.got
+        assert work is not None and lease is not None and got is not None
+        self._providers[lease.account.provider].finished(_key(lease), turn.model, work, self.now)
         if self._is_measured(turn):
-            self.figures.served += 1
-        if self._since <= admitted_at < self._until:
-            self.figures.served_units += 1
-        announced = read_announced(got.headers, self.now)
-        used = work.input_tokens + work.output_tokens
-        self._grants(self._scheduler.settle(lease, None, self.now, used=used, announced=announced))
+            self.figures.served[turn.caller] += 1
+            self.figures.served_weight[turn.caller] += self._weight(turn)
+        if self._since <= exchange.admitted_at < self._until:
+            self.figures.good += self._weight(turn)
+        usage = Usage(work.input_tokens - work.cached_tokens, work.cached_tokens, output_text=work.output_tokens)
+        announced = read_announced(got.headers, WALL_S + exchange.admitted_at)
+        self._grants(exchange.owner.settle(lease, None, self.now, usage=usage, announced=announced))
 
     def _refused(self, exchange: _Exchange, lease: Lease, got: Refusal) -> None:
+        if got.cause in ("revoked", "spent", "daily"):
+            self._dead.add(lease.account.id)
         if exchange.is_over:
             return
-        body = b'{"error":{"message":"no","type":"%s","code":"%s"}}' % (got.code.encode(), got.code.encode())
-        error = DIALECTS["chat"].read_error(got.status, got.headers, body)
+        provider = self._providers[lease.account.provider]
+        error = DIALECTS[provider.rules.speaks].read_error(got.status, got.headers, got.body)
         verdict = judge(error)
-        name = lease.account.provider
-        announced = read_announced(got.headers, self.now)
-        self._grants(self._scheduler.settle(lease, verdict, self.now, announced=announced))
+        announced = read_announced(got.headers, WALL_S + self.now)
+        self._grants(exchange.owner.settle(lease, verdict, self.now, announced=announced))
         step = exchange.step
         assert isinstance(step, TryAccount)
-        target = list(self._providers).index(name)
-        exchange.step = exchange.attempts.after(error, verdict, target, lease.account.id, self.now, content_sent=False)
+        target = step.targets[lease.target]
+        exchange.step = exchange.attempts.after(
+            error, verdict, target, lease.account.id, self.now, content_sent=False,
+            patience_s=exchange.deadline - self.now,
+        )  # fmt: skip
         if isinstance(exchange.step, GiveUp):
-            self._give_up(exchange, f"{got.status}", None)
+            self._give_up(exchange, f"{got.status}")
         else:
             self._ask(exchange)
 
-    def _give_up(self, exchange: _Exchange, word: str, retry_after_s: float | None) -> None:
+    def _give_up(self, exchange: _Exchange, word: str) -> None:
         exchange.is_over = True
         if self._is_measured(exchange.turn):
             self.figures.visible[word] += 1
@@ -220,16 +221,26 @@ class Simulation:
             return
         exchange.is_over = True
         if exchange.ticket is not None:
-            self._waiting.pop(id(exchange.ticket), None)
-            self._scheduler.cancel(exchange.ticket)
+            self._waiting.pop(exchange.ticket, None)
+            exchange.owner.cancel(exchange.ticket)
         elif exchange.lease is not None and not exchange.lease.over:
-            if exchange.provider is not None and exchange.provider.running:
-                exchange.provider.left()
-            self._grants(self._scheduler.give_back(exchange.lease, self.now))
+            if exchange.work is not None and exchange.got is not None:
+                share = (self.now - exchange.admitted_at) / exchange.got.total_s
+                provider = self._providers[exchange.lease.account.provider]
+                provider.finished(_key(exchange.lease), exchange.turn.model, exchange.work, self.now, share)
+            self._grants(exchange.owner.give_back(exchange.lease, self.now))
+
+    def _start_again(self) -> None:
+        assert self._restart is not None
+        self._scheduler = self._restart[1](self._scheduler, self.now)
+        self._wake_at = None
+        waiting, self._waiting = self._waiting, {}
+        for exchange in waiting.values():
+            self._ask(exchange)
 
     def _grants(self, grants: Sequence[Grant]) -> None:
         for grant in grants:
-            exchange = self._waiting.pop(id(grant.ticket), None)
+            exchange = self._waiting.pop(grant.ticket, None)
             if exchange is not None:
                 self._granted(exchange, grant.outcome)
             elif isinstance(grant.outcome, Lease):
@@ -249,3 +260,27 @@ class Simulation:
 
     def _is_measured(self, turn: Turn) -> bool:
         return self._since <= turn.at < self._until
+
+    def _weight(self, turn: Turn) -> float:
+        """The request's share of what all organisations of the first provider may take in a minute."""
+        if turn.model not in self._limits:
+            buckets = next(iter(self._providers.values())).together(turn.model, 0.0)
+            self._limits[turn.model] = [(same[0].count, sum(one.limit for one in same)) for same in buckets]
+        weights = [count.total(ideal_work(turn)) / limit for count, limit in self._limits[turn.model]]
+        return max(weights, default=1.0)
+
+    def _true_wait_s(self, turn: Turn) -> float:
+        """When an ideal line with what waits here just now would admit `turn` (`figures` says how that is meant)."""
+        provider = next(iter(self._providers.values()))
+        backlog: dict[str, list[Turn]] = {turn.caller: []}
+        for exchange in self._waiting.values():
+            if exchange.turn.model == turn.model:
+                backlog.setdefault(exchange.turn.caller, []).append(exchange.turn)
+        places = len(backlog[turn.caller]) + 1
+        before = [one for waiting in backlog.values() for one in waiting[:places]]
+        works = [ideal_work(one) for one in (*before, turn)]
+        return provider.line_wait_s(works, turn.model, self.now)
+
+
+def _key(lease: Lease) -> str:
+    return lease.account.id.partition("/")[2]

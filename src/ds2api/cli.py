@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 
 _DEFAULT_FILE = "ds2api.toml"
 _DEFAULT_PORT = 8787
+_DEEDS = ("drain", "rest", "revive")
 
 _EPILOG = """\
 Getting started:
@@ -118,6 +119,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(models)
     models.set_defaults(run=_models)
 
+    pool = commands.add_parser(
+        "pool",
+        formatter_class=raw,
+        help="show the accounts of a running gateway, and take one out or bring it back",
+        description="Show a running gateway's pool: accounts with the headroom of their tightest limit, what runs,\n"
+        "who waits in line, what is out and why. Live on a terminal (Ctrl-C ends it), else once.",
+        epilog="Where the gateway is: --url; else `listen` in --config FILE or ./ds2api.toml; else 127.0.0.1:8787.\n"
+        "With an [admin] key configured, put the key into DS2API_ADMIN_KEY. docs/pool.md explains what is shown.",
+    )
+    pool.add_argument("deed", nargs="?", choices=_DEEDS, metavar="drain | rest | revive", help="what to do to ACCOUNT")
+    pool.add_argument("account", nargs="?", metavar="ACCOUNT", help='as it is shown, for example "openai/a"')
+    pool.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="how long it is to rest")
+    pool.add_argument("--once", action="store_true", help="print once, whole, also on a terminal")
+    pool.add_argument("--json", action="store_true", help="print once, as JSON")
+    pool.add_argument("--explain", metavar="MODEL", help="which account would serve MODEL now, and why no other")
+    pool.add_argument("--caller", metavar="NAME", help="with --explain: for this caller (default: anonymous)")
+    pool.add_argument("--url", metavar="URL", help="the gateway: http://HOST:PORT, https://… or unix:PATH")
+    pool.add_argument("--key-env", metavar="NAME", help="the variable that holds the key (default DS2API_ADMIN_KEY)")
+    _add_config(pool)
+    pool.set_defaults(run=_pool)
+
     config = commands.add_parser(
         "config",
         help="show every setting with its default",
@@ -139,6 +161,16 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; wanted a number from 0 to 65535 (0: any free one)")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 604_800:
+        raise argparse.ArgumentTypeError(f"{text!r}: wanted a number of seconds, up to a week")
+    return seconds
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -244,6 +276,15 @@ def _models(options: argparse.Namespace) -> int:
         return 0
     print("\n".join(_run_loop(model_lines(config, os.environ))))
     return 0
+
+
+def _pool(options: argparse.Namespace) -> int:
+    from ds2api.pool_command import pool
+
+    try:
+        return pool(options, os.environ, Path(_DEFAULT_FILE), sys.stdout)
+    except KeyboardInterrupt:  # the way to end it
+        return 0
 
 
 def _config(options: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ Keys are read here (environment, file, command) and are `Secret` from then on. N
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import stat
 import tomllib
@@ -20,30 +19,35 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ds2api.accounts import Account, Policy
-from ds2api.config_providers import ProviderReader
-from ds2api.config_values import joined
-from ds2api.gateway.callers import Caller, key_hash
+from ds2api.config_clients import ClientReader, Tags
+from ds2api.gateway.callers import Caller
 from ds2api.gateway.presets import PRESETS
 from ds2api.gateway.providers import Provider
-from ds2api.gateway.routes import Route, ToolStyle
+from ds2api.gateway.routes import Route
 from ds2api.gateway.settings import Deadlines, Retries
-from ds2api.prompted import FORMATS
-from ds2api.records import LogFormat
+from ds2api.records import LogFormat, StateSettings, default_path
 from ds2api.stores import StoreLimits
-from ds2api.universal.losses import LossPolicy
 from ds2api.wire.settings import Limits, Timeouts, TlsServer
 
-__all__ = ["SETTINGS", "Config", "ConfigError", "from_environment", "from_file", "from_mapping", "setting_names"]
+__all__ = [
+    "SETTINGS",
+    "Config",
+    "ConfigError",
+    "from_environment",
+    "from_file",
+    "from_mapping",
+    "listens_at",
+    "setting_names",
+]
 
 DEFAULT_LISTEN = "127.0.0.1:8787"
-_HASH_DIGITS = 64
 
-# TOML table → the classes whose fields may stand in it. A field that is no plain number is not for the file.
+# TOML table → the classes whose fields may stand in it. A field that is no number and no text is not for the file.
 SETTINGS: Mapping[str, tuple[type, ...]] = {
     "limits": (Limits,),
     "timeouts": (Timeouts, Deadlines),
     "retries": (Retries,),
-    "pool": (Policy,),
+    "pool": (Policy, StateSettings),
     "store": (StoreLimits,),
 }
 
@@ -78,6 +82,7 @@ class Config:
     listen_tls: TlsServer | None = None
     log: LogFormat = "text"
     sealing_secret: bytes | None = None
+    state_path: Path | None = None  # where the pool's state is kept
     warnings: tuple[str, ...] = ()
 
     @property
@@ -89,18 +94,32 @@ class Config:
 def from_file(path: str | Path, environment: Mapping[str, str] | None = None) -> Config:
     """Read `path`. Raises `ConfigError` with every problem found."""
     path = Path(path)
+    table = _table_of(path)
+    readable_by_others = bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    reader = _Reader(str(path), environment, readable_by_others=readable_by_others)
+    return reader.read(table, default_path(path, reader.environment))
+
+
+def listens_at(path: Path) -> tuple[tuple[str, ...], TlsServer | None]:
+    """Where the gateway that `path` describes listens. Reads no key: whoever only asks it something has none. Raises
+    `ConfigError`."""
+    table = _table_of(path)
+    reader = _Reader(str(path), {})
+    found = reader.listen(table.get("listen", DEFAULT_LISTEN)), reader.server_tls(table)
+    if reader.problems:
+        raise ConfigError(str(path), reader.problems)
+    return found
+
+
+def _table_of(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), [f"the file cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigError(str(path), ["the file is not UTF-8 text"]) from None
-    try:
-        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), [f"not valid TOML: {error}"]) from None
-    readable_by_others = bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
-    return _Reader(str(path), environment, readable_by_others=readable_by_others).read(table)
 
 
 def from_mapping(table: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Config:
@@ -127,14 +146,15 @@ def setting_names(table: str) -> dict[str, Any]:
         one.name: one.default
         for kind in SETTINGS[table]
         for one in fields(kind)
-        if isinstance(one.default, int | float)
+        if isinstance(one.default, int | float | str)
     }
 
 
-class _Reader(ProviderReader):
+class _Reader(ClientReader):
     """Reads one table; collects what is wrong instead of stopping at the first."""
 
-    def read(self, table: dict[str, Any]) -> Config:
+    def read(self, table: dict[str, Any], default_state: Path | None = None) -> Config:
+        """`default_state`: where the pool's state goes unless the table says otherwise."""
         self.known(
             table,
             "",
@@ -142,8 +162,9 @@ class _Reader(ProviderReader):
         )
         settings = {name: self.settings(table, name) for name in SETTINGS}
         providers, accounts = self.providers(self.table(table, "providers"))
-        routes = self.routes(self.table(table, "models"), providers)
-        callers = self.callers(self.table(table, "callers"))
+        tags = Tags(accounts)
+        routes = self.routes(self.table(table, "models"), providers, tags)
+        callers = self.callers(self.table(table, "callers"), tags)
         listen = self.listen(table.get("listen", DEFAULT_LISTEN))
         log = self.choice(table.get("log", "text"), "log", get_args(LogFormat))
         admin = self.table(table, "admin")
@@ -176,6 +197,7 @@ class _Reader(ProviderReader):
             tls,
             log or "text",
             secret,
+            _state_path(settings["pool"][StateSettings].state_file, default_state),
             tuple(self.warnings),
         )
 
@@ -193,6 +215,8 @@ class _Reader(ProviderReader):
                     value = self.number(given, one.name, name, whole=whole, least=0 if one.name == "max" else 0.001)
                     if value is not None:
                         values[one.name] = value
+                elif one.name in given and isinstance(one.default, str):
+                    values[one.name] = self.text(given, one.name, name) or one.default
             built[kind] = kind(**values)
         return built
 
@@ -221,79 +245,11 @@ class _Reader(ProviderReader):
                 self.problem(f"tls.{name}", f"there is no file {file!r}")
         return TlsServer(certificate, key) if certificate and key else None
 
-    def routes(self, table: Mapping[str, Any], providers: Mapping[str, Provider]) -> list[Route]:
-        routes = []
-        for name, given in table.items():
-            path = f'models."{name}"'
-            losses: LossPolicy = "report"
-            tools: ToolStyle = "native"
-            form = ""
-            targets = given
-            if isinstance(given, dict):
-                self.known(given, path, ["targets", "losses", "tools", "tool_format"])
-                targets = given.get("targets")
-                tools = self.choice(given.get("tools", "native"), joined(path, "tools"), get_args(ToolStyle)) or tools
-                form = self.choice(given.get("tool_format", ""), joined(path, "tool_format"), ["", *FORMATS]) or ""
-                losses = (
-                    self.choice(given.get("losses", "report"), joined(path, "losses"), get_args(LossPolicy)) or losses
-                )
-            if isinstance(targets, str):
-                targets = [targets]
-            if not isinstance(targets, list) or not targets or not all(isinstance(one, str) for one in targets):
-                self.wrong(path, given, '"provider", "provider/model", a list of those, or { targets = […] }')
-                continue
-            if name.count("*") > 1:
-                self.problem(path, "a pattern holds one `*`")
-            for target in targets:
-                provider = target.partition("/")[0]
-                if provider not in providers:
-                    nearest = difflib.get_close_matches(provider, providers, n=1)
-                    hint = (
-                        f"did you mean {nearest[0]!r}?" if nearest else f"configured: {', '.join(providers) or 'none'}"
-                    )
-                    self.problem(path, f"target {target!r}: there is no provider {provider!r}; {hint}")
-            routes.append(Route(name, tuple(targets), losses, tools, form))
-        return routes
 
-    def callers(self, table: Mapping[str, Any]) -> list[tuple[str, Caller]]:
-        callers: list[tuple[str, Caller]] = []
-        for name, given in table.items():
-            path = f"callers.{name}"
-            if not isinstance(given, dict):
-                self.wrong(path, given, f"a table: [{path}]")
-                continue
-            self.known(given, path, ["key_hash", "key_env", "patience_s", "models"])
-            hashed = self.hash_of(given, path)
-            models = given.get("models")
-            if models is not None and (not isinstance(models, list) or not all(isinstance(m, str) for m in models)):
-                self.wrong(joined(path, "models"), models, 'a list of model names or patterns like ["gpt-*"]')
-                models = None
-            if hashed is None:
-                continue
-            same = next((other for known, other in callers if known == hashed), None)
-            if same is not None:
-                self.problem(path, f"has the same key as callers.{same.name}")
-            caller = Caller(name, self.number(given, "patience_s", path), None if models is None else tuple(models))
-            callers.append((hashed, caller))
-        return callers
-
-    def hash_of(self, given: Mapping[str, Any], path: str) -> str | None:
-        if ("key_hash" in given) == ("key_env" in given):
-            self.problem(path, "wanted exactly one of key_hash (made by `ds2api key new`) and key_env")
-            return None
-        if "key_env" in given:
-            name = self.text(given, "key_env", path)
-            value = self.variable(name, joined(path, "key_env")) if name else None
-            return key_hash(value.strip()) if value else None
-        hashed = given["key_hash"]
-        digits = hashed.removeprefix("sha256:") if isinstance(hashed, str) else ""
-        if len(digits) != _HASH_DIGITS or any(digit not in "0123456789abcdef" for digit in digits) or digits == hashed:
-            # What stands here may be the key itself, by mistake: it is not repeated.
-            self.problem(
-                joined(path, "key_hash"), 'wanted "sha256:" and 64 hexadecimal digits, as `ds2api key new` prints'
-            )
-            return None
-        return str(hashed)
+def _state_path(setting: str, default: Path | None) -> Path | None:
+    if setting == "auto":
+        return default
+    return None if setting == "off" else Path(setting).expanduser()
 
 
 def _is_host_port(address: str) -> bool:

@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ds2api.accounts import Account, AccountLimits
-from ds2api.config_keys import KeySources
+from ds2api.accounts import Account
+from ds2api.config_accounts import AccountReader
 from ds2api.config_values import joined
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.presets import AUTH_STYLES, PRESETS, AuthStyle
 from ds2api.gateway.providers import Endpoint, Provider, endpoint
-from ds2api.gateway.secret import Secret
 from ds2api.wire.settings import TlsClient
 
 __all__ = ["ProviderReader"]
@@ -34,8 +33,8 @@ def _has_keys(given: Mapping[str, Any]) -> bool:
     return any(word.startswith("key") for one in accounts if isinstance(one, dict) for word in one)
 
 
-class ProviderReader(KeySources):
-    """Reads providers and their accounts."""
+class ProviderReader(AccountReader):
+    """Reads providers with their accounts."""
 
     def providers(self, table: Mapping[str, Any]) -> tuple[dict[str, Provider], list[Account]]:
         providers: dict[str, Provider] = {}
@@ -69,6 +68,7 @@ class ProviderReader(KeySources):
                     None if most is None else int(most),
                     streaming or "both",
                 )
+        self.shared_keys(providers.values())
         return providers, accounts
 
     def endpoints(self, name: str, given: Mapping[str, Any], path: str) -> dict[str, Endpoint]:
@@ -78,6 +78,8 @@ class ProviderReader(KeySources):
             path,
             [
                 "accounts",
+                "limits",
+                "day_zone",
                 "dialects",
                 "base_url",
                 "auth",
@@ -185,65 +187,3 @@ class ProviderReader(KeySources):
             else:
                 built.append((name.lower(), value))
         return built
-
-    def accounts(
-        self, provider: str, given: Mapping[str, Any], path: str, endpoints: Mapping[str, Endpoint]
-    ) -> tuple[list[Account], dict[str, Secret | None]]:
-        listed = given.get("accounts")
-        needs_key = any(one.auth != "none" for one in endpoints.values())
-        if listed is None:
-            if needs_key and endpoints:
-                preset = PRESETS.get(provider)
-                variable = preset.environment if preset else "MY_KEY"
-                self.problem(
-                    joined(path, "accounts"),
-                    f'is missing: write accounts = [{{ name = "a", key_env = "{variable}" }}], or auth = "none" if '
-                    "this provider wants no key",
-                )
-                return [], {}
-            listed = [{"name": "default"}]
-        if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) for one in listed):
-            self.wrong(joined(path, "accounts"), listed, 'a list like [{ name = "a", key_env = "OPENAI_API_KEY" }]')
-            return [], {}
-        built: list[Account] = []
-        secrets: dict[str, Secret | None] = {}
-        for index, one in enumerate(listed):
-            where = f"{path}.accounts[{index}]"
-            self.known(
-                one,
-                where,
-                [
-                    "name",
-                    "key",
-                    "key_env",
-                    "key_file",
-                    "key_command",
-                    "limit_group",
-                    "rpm",
-                    "tpm",
-                    "concurrency",
-                    "weight",
-                ],
-            )
-            name = self.text(one, "name", where) or f"{index + 1}"
-            keys = self.keys(one, where) if needs_key or any(word.startswith("key") for word in one) else [None]
-            numbers = {word: self.number(one, word, where, least=0.001) for word in ("rpm", "tpm", "weight")}
-            most = self.number(one, "concurrency", where, whole=True, least=1)
-            group = self.text(one, "limit_group", where)
-            for count, secret in enumerate(keys, 1):
-                account_id = f"{provider}/{name}" + (f"-{count}" if len(keys) > 1 else "")
-                if account_id in secrets:
-                    self.problem(where, f"a second account is called {name!r}; names tell accounts apart")
-                    continue
-                secrets[account_id] = secret
-                built.append(
-                    Account(
-                        account_id,
-                        provider,
-                        AccountLimits(numbers["rpm"], numbers["tpm"], None if most is None else int(most)),
-                        group=f"{provider}:{group}" if group else "",
-                        weight=numbers["weight"] or 1.0,
-                        tag=secret.tag if secret else Secret(account_id).tag,
-                    )
-                )
-        return built, secrets

@@ -8,7 +8,9 @@ place.
 from __future__ import annotations
 
 import difflib
+import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -60,17 +62,37 @@ class ValueReader:
             self.wrong(joined(path, name), value, "true or false")
         return value is True
 
-    def number(
-        self, table: Mapping[str, Any], name: str, path: str, *, whole: bool = False, least: float = 0.0
-    ) -> float | None:
+    def texts(self, table: Mapping[str, Any], name: str, path: str, example: str) -> tuple[str, ...] | None:
         value = table.get(name)
         if value is None:
             return None
-        kind = "a whole number" if whole else "a number"
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value >= least:
-            self.wrong(joined(path, name), value, f"{kind} of at least {least:g}")
+        if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+            self.wrong(joined(path, name), value, f"a list of texts like {example}")
             return None
-        return value
+        return tuple(value)
+
+    def number(
+        self,
+        table: Mapping[str, Any],
+        name: str,
+        path: str,
+        *,
+        whole: bool = False,
+        least: float = 0.0,
+        most: float = math.inf,
+    ) -> float | None:
+        """A finite number from `least` to `most`."""
+        value: Any = table.get(name)
+        if value is None:
+            return None
+        is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not is_number or not least <= value <= min(most, sys.float_info.max):
+            kind = "a whole number" if whole else "a number"
+            bounds = f"of at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:,.15g}"
+            self.wrong(joined(path, name), value, f"{kind} {bounds}")
+            return None
+        found: float = value
+        return found
 
     def choice(self, value: Any, path: str, allowed: Iterable[str]) -> Any:
         options = list(allowed)

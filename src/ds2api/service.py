@@ -13,7 +13,9 @@ import asyncio
 import os
 import secrets
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -25,8 +27,9 @@ from ds2api.gateway.app import App
 from ds2api.gateway.callers import Caller, Callers
 from ds2api.gateway.catalogue import Catalogue
 from ds2api.gateway.house import House
+from ds2api.gateway.providers import Provider
 from ds2api.gateway.routes import Routes
-from ds2api.records import AccessLog
+from ds2api.records import AccessLog, StateFile
 from ds2api.stores import Answers, Thoughts
 from ds2api.universal.envelope import Sealer
 from ds2api.wire.server import Server
@@ -70,6 +73,8 @@ class Gateway:
         self._server: Server | None = None
         self._app: App | None = None
         self._refresh: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -93,7 +98,14 @@ class Gateway:
             proxies=Proxies.from_environment(self._environment),
         )
         log = AccessLog(self._log_stream, self.config.log, schedule=loop.call_soon)
-        admission = Admission(Pool(self.config.accounts, self.config.policy))
+        admission = Admission(Pool(self.config.accounts, self.config.policy, wall_s=time.time() - loop.time()))
+        pool = admission.pool
+        state = None if self.config.state_path is None else StateFile(self.config.state_path, log.note)
+        if state is not None:
+            saved = state.read()
+            left_out = pool.restore(saved, admission.now()) if saved else []
+            if left_out:
+                log.note(f"of the pool's state file {state.path} something was left out: {'; '.join(left_out[:3])}")
         self._app = App(self._build(self.config, client, admission, TimerWheel(loop), Catalogue(), log))
         self._server = Server(
             self._app.handle, self._app.refuse, limits=self.config.limits, timeouts=self.config.timeouts
@@ -105,6 +117,8 @@ class Gateway:
             await self._stop()
             raise
         self._refresh = loop.create_task(self._learn_models())
+        if state is not None:
+            self._keeper = loop.create_task(state.keep(lambda: pool.snapshot(admission.now()), self._stopped))
         return self
 
     async def __aexit__(
@@ -142,11 +156,13 @@ class Gateway:
                 ("timeouts of the wire", old.timeouts, config.timeouts),
                 ("log", old.log, config.log),
                 ("store", old.store, config.store),
+                ("pool.state_file", old.state_path, config.state_path),
                 ("secret_file", old.sealing_secret, config.sealing_secret),
             )
             if before != after
         ]
-        house.admission.pool.replace(config.accounts, config.policy)
+        config = replace(config, providers=_sharing_keys(house.providers, config.providers))
+        house.admission.replace(config.accounts, config.policy)
         self._app.house = self._build(config, house.client, house.admission, house.wheel, house.catalogue, house.log)
         self.config = config
         if self._refresh is not None:
@@ -198,12 +214,33 @@ class Gateway:
             cut = await self._server.drain(self._grace_s)
             if cut:
                 self.house.log.note(f"{cut} answers were cut after {self._grace_s:g} s")
+        if self._keeper is not None:
+            self._stopped.set()
+            (bug,) = await asyncio.gather(self._keeper, return_exceptions=True)
+            if bug is not None:
+                self.house.report_bug(bug, "of the pool's state file")
         if self._app is not None:
             house = self._app.house
             house.admission.close()
             house.client.close()
             house.wheel.close()
             house.log.flush()
+
+
+def _sharing_keys(before: Mapping[str, Provider], after: Mapping[str, Provider]) -> dict[str, Provider]:
+    """`after`, where each provider that is at the same place still has one book of keys with the requests that came
+    before: one that stands in line may be served by an account that is new. At another place it never may: a key goes
+    to its own origin only."""
+    shared = {}
+    for name, provider in after.items():
+        old = before.get(name)
+        if old is not None and old.endpoints == provider.endpoints:
+            keys = dict(provider.secrets)
+            old.secrets.clear()
+            old.secrets.update(keys)
+            provider = replace(provider, secrets=old.secrets)
+        shared[name] = provider
+    return shared
 
 
 def check_exposure(config: Config, *, is_open: bool) -> None:

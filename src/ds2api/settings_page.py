@@ -35,9 +35,11 @@ def as_toml() -> str:
     return "\n".join(blocks)
 
 
-def _literal(value: float) -> str:
+def _literal(value: float | str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
     return f"{value:_}" if isinstance(value, int) else f"{value:g}" if value < 1e6 else f"{value:_.1f}"
 
 

@@ -292,8 +292,8 @@ def test_new_configuration_keeps_health_and_gives_a_changed_key_a_new_chance() -
         account = pool.account(f"p/{name}")
         account.fail(MODEL, NO_QUOTA, Policy(), 0.0)
     running = Account("p/a", "p", tag="tag-a"), Account("p/b", "p", tag="another key"), Account("p/c", "p")
-    pool.replace(running, Policy())
-    assert [one.health for one in pool.status(1.0)] == [Health.SUSPENDED, Health.READY, Health.READY]
+    pool.replace(running, Policy(), 1.0)
+    assert [one.health for one in pool.view(1.0).accounts] == [Health.SUSPENDED, Health.READY, Health.READY]
 
 
 STEPS = st.lists(

@@ -44,8 +44,8 @@ def gateway(mock: Mock) -> Iterator[Running]:
     names = {"gpt-4.1": "p/m", "claude-sonnet-4-5": "p/m", "over-chat": "c/m", "over-messages": "n/m"}
     providers = {
         "p": provider(mock.url, ["chat", "messages"]),
-        "c": provider(mock.url, "chat"),
-        "n": provider(mock.url, "messages"),
+        "c": provider(mock.url, "chat", "b"),
+        "n": provider(mock.url, "messages", "c"),
     }
     with gateway_for(
         {**table(providers, names), "callers": caller_table("alice"), "limits": {"body_bytes": BODY_LIMIT}}

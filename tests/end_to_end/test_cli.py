@@ -29,8 +29,9 @@ ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "H
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Of this machine only what a program needs: no proxy, no key."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")}
+    """Of this machine only what a program needs: no proxy, no key, no home to write into (`tests/conftest.py`)."""
+    names = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "XDG_STATE_HOME")
+    kept = {name: value for name, value in os.environ.items() if name in names}
     return {**kept, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
 
 

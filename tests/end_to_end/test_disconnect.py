@@ -311,7 +311,7 @@ def test_leases_return_after_every_kind_of_end() -> None:
         gateway_for(
             {
                 **table({"p": provider(mock.url, "chat", "a", "b", "c")}),
-                "pool": {"overload_first_s": 0.001, "overload_most_s": 0.002},
+                "pool": {"circuit_failures": 1_000_000},
             }
         ) as gateway,
     ):

@@ -1,5 +1,6 @@
 """No key, of an account or of a caller, stands in anything that the gateway gives out: answers, errors, head fields,
-logs of either form, `repr`, traces, the metrics of a person who looks at a running object. Providers that repeat the
+logs of either form, `repr`, traces, the pool as its operator sees it, its state file, a running object that somebody
+looks at. Providers that repeat the
 key in their errors, as some do, are no way round it.
 
 Beside this file every log of every gateway in this folder is searched (`harness.gateway_for`), every output of the
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +22,10 @@ from tests.end_to_end.keys import assert_no_key, caller_key, caller_table, leake
 from tests.end_to_end.mock import Cut, Received, Reply, Reset, mock_upstream
 from tests.end_to_end.raw import exchange
 from tests.end_to_end.tables import provider, table
+from tests.end_to_end.test_cli import run
 
 import ds2api
+from ds2api.gateway.callers import key_hash
 
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 SAID = "Incorrect API key provided: {key}. See https://x/?key={key}"
@@ -96,6 +100,31 @@ def test_a_key_in_the_wrong_place_is_not_repeated() -> None:
         assert_no_key(gateway.log(), "the log")
 
 
+@pytest.mark.parametrize("name", ANSWERS)
+def test_neither_the_pools_page_nor_its_file_holds_a_key(name: str, tmp_path: Path) -> None:
+    """Whatever the provider said of the key, what is remembered of it says nothing."""
+    state = tmp_path / "state.json"
+    with mock_upstream(ANSWERS[name]) as mock:
+        both = {"c": provider(mock.url, "chat"), "n": provider(mock.url, "messages")}
+        settings = {"callers": caller_table("alice"), "admin": {"key_hash": key_hash(caller_key("admin"))}}
+        kept = table(both, {"c": "c/m", "n": "n/m"}, pool={"state_file": str(state)})
+        with gateway_for({**kept, **settings}) as gateway:
+            for model in ("c", "n", "c"):
+                body = json.dumps({"model": model, "messages": [{"role": "user", "content": "x"}], "max_tokens": 9})
+                headers = {"content-type": "application/json", "authorization": f"Bearer {caller_key('alice')}"}
+                exchange(gateway.port, "POST", PATHS["chat"], body.encode(), headers)
+            assert mock.received
+            admin = {"authorization": f"Bearer {caller_key('admin')}"}
+            for path in ("pool", "pool?explain=c", "pool?explain=c&caller=alice", "accounts"):
+                assert_no_key(exchange(gateway.port, "GET", f"/admin/{path}", headers=admin).text, f"/admin/{path}")
+            for deed in ("drain", "rest", "revive"):
+                path = f"/admin/accounts/c/a/{deed}"
+                assert_no_key(exchange(gateway.port, "POST", path, b'{"for_s": 1}', admin).text, path)
+            shown = run("pool", "--url", gateway.url, "--explain", "c", DS2API_ADMIN_KEY=caller_key("admin"))
+            assert shown.returncode == 0, shown.stderr  # `run` searches what it printed
+        assert_no_key(state.read_text(), "the state file")
+
+
 def test_nobody_who_looks_at_objects_sees_a_key() -> None:
     with (
         mock_upstream(serve) as mock,
@@ -107,7 +136,8 @@ def test_nobody_who_looks_at_objects_sees_a_key() -> None:
             gateway.gateway,
             house,
             house.providers,
-            house.admission.pool.status(0.0),
+            house.admission.pool.view(house.now()),
+            house.admission.pool.snapshot(house.now()),
             gateway.account("p/a"),
             *house.providers["p"].secrets.values(),
         ]

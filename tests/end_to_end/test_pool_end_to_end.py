@@ -46,8 +46,9 @@ def test_one_limited_account_is_nobodys_problem(dialect: str, stream: bool) -> N
         return limited(received) if received.key == upstream_key("a") else serve(received)
 
     with mock_upstream(script) as mock, gateway_for(table({"p": provider(mock.url, dialect, "a", "b")})) as gateway:
-        for _ in range(3):
-            assert ask_chat(gateway.url, sync(stream), model="m", messages=HELLO).text == "Hello"
+        for number in range(8):  # conversations of their own, at home on either
+            hello = [{"role": "user", "content": f"Hello {number}"}]
+            assert ask_chat(gateway.url, sync(stream), model="m", messages=hello).text == "Hello"
         assert [received.key for received in mock.received].count(upstream_key("a")) == 1
         assert gateway.leases() == 0
 

@@ -68,7 +68,7 @@ SENT_ON = {
 }  # fmt: skip
 ANSWERED = {
     "date", "content-type", "content-length", "transfer-encoding", "cache-control", "x-accel-buffering", "request-id",
-    "x-request-id", "x-ds2api-request-id", "connection",
+    "x-request-id", "x-ds2api-request-id", "x-ds2api-served-by", "connection",
 }  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from ds2api.accounts import Account, AccountLimits, Action, Ask, Candidate, Lease, Pool, Refused, Scope, Verdict
+from ds2api.accounts import Account, AccountLimits, Action, Ask, Candidate, Lease, Policy, Pool, Refused, Scope, Verdict
 from ds2api.gateway.admission import Admission
 from ds2api.universal.errors import Kind
 
@@ -92,4 +93,45 @@ async def test_patience_that_ends_is_a_refusal() -> None:
     door = admission()
     assert isinstance(await door.acquire(ask()), Lease)
     assert isinstance(await door.acquire(ask(patience_s=0.02)), Refused)
+    door.close()
+
+
+async def test_an_account_that_comes_serves_who_waits() -> None:
+    door = admission()
+    assert isinstance(await door.acquire(ask()), Lease)
+    waiting = asyncio.ensure_future(door.acquire(ask()))
+    await line_of(door, 1)
+    limits = AccountLimits(concurrency=1)
+    door.replace([Account("p/a", "p", limits), Account("p/b", "p", limits)], Policy())
+    lease = await waiting
+    assert isinstance(lease, Lease)
+    assert lease.account.id == "p/b"
+    door.close()
+
+
+async def test_the_operator_takes_an_account_out_and_brings_it_back() -> None:
+    door = admission()
+    door.drain("p/a")
+    assert isinstance(await door.acquire(ask(patience_s=0.0)), Refused)
+    door.revive("p/a")
+    lease = await door.acquire(ask())
+    assert isinstance(lease, Lease)
+    door.give_back(lease)
+    door.rest("p/a", 3600.0)
+    assert isinstance(await door.acquire(ask(patience_s=0.0)), Refused)
+    waiting = asyncio.ensure_future(door.acquire(ask(7200.0)))
+    await line_of(door, 1)
+    door.revive("p/a")
+    assert isinstance(await waiting, Lease), "who waits is served by the word, not by the clock"
+    for change in (door.drain, door.revive):
+        with pytest.raises(KeyError):
+            change("p/nobody")
+    door.close()
+
+
+async def test_a_hedge_never_stands_in_line() -> None:
+    door = admission()
+    assert isinstance(await door.acquire(ask()), Lease)
+    assert door.acquire_now(replace(ask(), spare_only=True)) is None
+    assert door.pool.waiting == 0
     door.close()

@@ -19,16 +19,20 @@ __all__ = ["Announced", "Dimension", "duration_s", "read_announced"]
 # A day: the longest window that any provider's header names.
 _MOST_S = 86_400.0
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|h|m|s)")
+# A network's way is in each; a date or a whole number of seconds is off by up to one.
+_FINE_S, _COARSE_S = 0.05, 1.0
 _GO_UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One bucket as the provider describes it at admission. `reset_s`: seconds until it is full again."""
+    """One bucket as the provider describes it at admission. `reset_s`: seconds until it is full again, as exact as
+    `resolution_s`."""
 
     limit: float | None = None
     remaining: float | None = None
     reset_s: float | None = None
+    resolution_s: float = field(default=0.05, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,13 @@ def _dimension(headers: Mapping[str, str], name: str, wall_s: float) -> Dimensio
     limit, remaining, reset = one("limit"), one("remaining"), one("reset")
     if limit is None and remaining is None and reset is None:
         return None
-    return Dimension(_count(limit), _count(remaining), None if reset is None else duration_s(reset, wall_s))
+    reset_s = None if reset is None else duration_s(reset, wall_s)
+    return Dimension(_count(limit), _count(remaining), reset_s, _FINE_S if _is_fine(reset) else _COARSE_S)
+
+
+def _is_fine(reset: str | None) -> bool:
+    """Whether it names parts of a second. Dates do not (Anthropic), nor does a bare number of seconds."""
+    return reset is not None and ("." in reset or "ms" in reset)
 
 
 def _count(text: str | None) -> float | None:

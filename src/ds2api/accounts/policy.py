@@ -18,10 +18,18 @@ class Policy:
     announced_least_s: float = 0.25
     # An announced wait is believed up to a day (Gemini's daily quota); beyond that it is taken for an error.
     announced_most_s: float = 86_400.0
-    # Overload is the provider's trouble and usually short: Envoy's base ejection is 30 s, too long for one key
-    # among few; start at half a second (as the official SDKs' own first retry does), double, end at half a minute.
-    overload_first_s: float = 0.5
-    overload_most_s: float = 30.0
+    # Failures of a provider in a row, without a success between them, that open its circuit for a model. One request
+    # fails four times at most (`retries.max`), so that no single odd request takes a model away from the others.
+    circuit_failures: int = 5
+    # How long an open circuit stays open: the official SDKs' own first retry comes after half a second; doubled each
+    # time a probe fails, so that an outage of 30 s is asked some 18 times, and found over within two seconds.
+    circuit_first_s: float = 0.5
+    circuit_most_s: float = 2.0
+    # In an outage of more than a minute: Envoy's base ejection time.
+    circuit_long_s: float = 30.0
+    # Attempts that follow a provider's own fault may be at most this share of all (Finagle's and Linkerd's default):
+    # a storm of retries is impossible, whatever happens.
+    retry_share: float = 0.2
     # A key refused once may be a hiccup at the provider; the second refusal on another request is the proof.
     refused_key_s: float = 30.0
     # Quota and billing: no clock helps, but somebody may pay. One probe an hour.
@@ -33,3 +41,14 @@ class Policy:
     # How long a turn waits for the account of the turn before, while others are free: what stands in that one's cache
     # is worth more than the wait (in the simulation at 80 % load: 1 s keeps 99 % of turns at home).
     home_wait_s: float = 1.0
+    # Requests in all lines together. nginx queues 511 connections, but a request here holds its whole body.
+    line_most: int = 10_000
+
+    def cool_s(self, in_a_row: int, announced_s: float | None) -> float:
+        """How long an account or a limit group rests at its `in_a_row`th refusal (from 1), given what the provider
+        announced."""
+        doubled: float = 2.0 ** min(in_a_row - 1, 16)
+        if announced_s is not None:
+            least_s = min(self.announced_least_s * doubled, self.cool_most_s)
+            return min(max(announced_s, least_s), self.announced_most_s)
+        return min(self.cool_first_s * doubled, self.cool_most_s)

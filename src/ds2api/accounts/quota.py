@@ -1,20 +1,31 @@
-"""What one limit group may take of one model, as far as the provider has told.
+"""What one limit group may take of one model, as far as the configuration and the provider have told.
 
-Nobody has to configure a limit. Headers say it (`Announced.dimensions`); where they do not, refusals do: the first one
-sets the rate to a little less than what had been going through, each further one lowers it, each answer raises it a
-little (AIMD, Chiu and Jain 1989). After a refusal and its wait, one attempt goes ahead and the others follow its
-success: a queue that is let go all at once is refused all at once (a herd).
+Nobody has to configure a limit. Headers say it (`hear`); where they do not, refusals do: the first one sets the rate to
+a little less than what had been going through, each further one lowers it, each answer raises it a little (AIMD, Chiu
+and Jain 1989). After a refusal without a word, one attempt goes ahead and the others follow its success: a queue that
+is let go all at once is refused all at once (a herd).
 
-A limit per minute is used as a rate with a few seconds' worth at once (`Bucket`): the rate is sure, a burst of a whole
-minute is not (`pool-model.md` §2). What the configuration says stands beside this, in the account.
+Headers describe the moment of *admission* and come later, so what was sent meanwhile is added to what they say
+(`pool-model.md` §4). A bucket that headers describe follows them up and down; one that nobody describes is settled by
+the real usage. What the configuration says is never exceeded, whatever a header allows.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
-from ds2api.accounts.announced import Announced
-from ds2api.accounts.bucket import Bucket
+from ds2api.accounts.account import AccountLimits
+from ds2api.accounts.announced import Announced, Dimension
+from ds2api.accounts.bucket import KINDS, Bucket, Source
+from ds2api.accounts.concurrency import Concurrency
+from ds2api.accounts.costs import Cost
+from ds2api.accounts.daily import Daily
+from ds2api.accounts.policy import Policy
+from ds2api.accounts.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from ds2api.accounts.shelf import Offer
 
 __all__ = ["Quota"]
 
@@ -27,91 +38,243 @@ _EVIDENCE = 8
 _BACK = 0.85
 _UP = 1.003
 # No provider has lower limits a minute; whatever a header says below it is an error or another unit.
-_LEAST_REQUESTS, _LEAST_TOKENS = 1.0, 1000.0
+_LEAST = (1.0, 1000.0, 1000.0, 1000.0)
 # The one attempt after a wait that says nothing for so long is not waited for: it may be a long answer.
 _PROBE_S = 2.0
+# A limit that was configured is the operator's word: a header that allows more changes nothing.
+_ALLOWS_MORE = 1.05
+# Where nobody says how long: the time in which so many requests fit again, not less than a second.
+_REFILL = 4.0
 
 
 class Quota:
-    """The buckets of one (limit group, model)."""
+    """The buckets of one (provider, limit group, model). `since` is when the pool began to count."""
 
-    __slots__ = ("_begun", "_is_gated", "_is_told", "_probe_at", "_requests", "_tokens")
+    __slots__ = (
+        "_begun", "_buckets", "_in_a_row", "_is_gated", "_probe_at", "_since", "_taken", "cause", "concurrency",
+        "daily", "group", "in_flight", "limits_version", "model", "offers", "out_until",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self._requests: Bucket | None = None
-        self._tokens: Bucket | None = None
-        self._is_told = False  # by headers, which beat what was guessed
-        self._is_gated = False  # refused, and nobody has got through since
+    def __init__(
+        self,
+        group: str,
+        model: str,
+        limits: AccountLimits,
+        day_zone: str,
+        since: float,
+        most_at_a_time: int | None = None,
+    ) -> None:
+        self.group = group
+        self.model = model
+        self.offers: list[Offer] = []  # where it stands in line to be chosen
+        self.limits_version = 0  # goes up with each change of a limit
+        self.out_until = float("-inf")  # the provider said so, or a refusal did
+        self.cause: Verdict | None = None
+        self.daily = Daily(limits.rpd, day_zone) if limits.rpd else None
+        self.in_flight = 0
+        self.concurrency = Concurrency(most_at_a_time)
+        self._since = since
+        told = (limits.rpm, limits.tpm, limits.itpm, limits.otpm)
+        self._buckets = [Bucket(kind, limit, "configured", since) for kind, limit in enumerate(told) if limit]
+        self._taken = [0.0] * len(KINDS)
+        self._is_gated = False  # refused without a word, and nobody has got through since
         self._probe_at = float("-inf")
+        self._in_a_row = 0
         self._begun: deque[float] = deque(maxlen=64)
 
-    def free_at(self, cost: float, now: float) -> float:
-        """When a request of `cost` tokens may go."""
-        at = now
-        if self._requests is not None:
-            at = max(at, self._requests.free_at(1, now))
-        if self._tokens is not None:
-            at = max(at, self._tokens.free_at(cost, now))
-        if self._is_gated and self._probe_at + _PROBE_S > now:
-            at = max(at, self._probe_at + _PROBE_S)
+    @property
+    def is_blank(self) -> bool:
+        """Nothing is known that would be worth keeping."""
+        return not self._buckets and self.out_until == float("-inf") and self.daily is None
+
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        return tuple(self._buckets)
+
+    @property
+    def open_at(self) -> float:
+        """When its buckets hold anything at all: the order in which quotas are chosen. Does not change with time."""
+        at = float("-inf")
+        for bucket in self._buckets:
+            open_at = bucket.full_at - bucket.burst_s
+            if open_at > at:  # noqa: PLR1730 - `max` costs three times as much, and this is asked with each heap entry
+                at = open_at
         return at
 
-    def pressure(self, now: float) -> float:
-        """Of the tighter bucket (`Bucket.pressure`)."""
-        return max((one.pressure(now) for one in (self._requests, self._tokens) if one is not None), default=0.0)
+    def free_at(self, cost: Cost, now: float, wall_s: float) -> float:
+        """When a request of `cost` may go; in the past if it may now. `wall_s` is the wall clock minus ours."""
+        at = self.out_until
+        for bucket in self._buckets:
+            free_at = bucket.free_at(cost[bucket.kind])
+            if free_at > at:  # noqa: PLR1730 - as above
+                at = free_at
+        if self._is_gated and self._probe_at + _PROBE_S > now:
+            at = max(at, self._probe_at + _PROBE_S)
+        if self.daily is not None:
+            free_wall = self.daily.free_at(now + wall_s)
+            if free_wall > now + wall_s:
+                at = max(at, free_wall - wall_s)
+        return at
 
-    def begin(self, cost: float, now: float) -> None:
-        """An attempt starts."""
+    @property
+    def is_full(self) -> bool:
+        """No further attempt until one ends."""
+        most = self.concurrency.most
+        return most is not None and self.in_flight >= most
+
+    def begin(self, cost: Cost, now: float, wall_s: float) -> tuple[float, ...]:
+        """An attempt starts. Returns the mark that `hear` wants: what had been taken till then."""
         self._begun.append(now)
+        self.in_flight += 1
         if self._is_gated:
             self._probe_at = now
-        if self._requests is not None:
-            self._requests.take(1, now)
-        if self._tokens is not None:
-            self._tokens.take(cost, now)
+        if self.daily is not None:
+            self.daily.take(now + wall_s)
+        taken = self._taken
+        for bucket in self._buckets:
+            units = cost[bucket.kind]
+            bucket.take(units, now)
+            taken[bucket.kind] += units
+        return tuple(taken)
 
-    def learn(self, announced: Announced) -> None:
-        """What the headers of an answer or a refusal say of the limits."""
-        told = announced.dimensions
-        requests = told["requests"].limit if "requests" in told else None
-        # Where input and output are counted apart (Anthropic), what `tokens` shows is whichever is tighter just now.
-        tokens = told["tokens"].limit if "tokens" in told and "input-tokens" not in told else None
-        if requests:
-            self._is_told = True
-            self._requests = _changed(self._requests, max(requests, _LEAST_REQUESTS))
-        if tokens:
-            self._is_told = True
-            self._tokens = _changed(self._tokens, max(tokens, _LEAST_TOKENS))
+    def end(self) -> None:
+        """The attempt is over."""
+        self.in_flight -= 1
 
-    def succeed(self) -> None:
-        """An answer came: the way is free."""
+    def hear(self, announced: Announced, begun_at: float, mark: tuple[float, ...], *, is_accepted: bool) -> None:
+        """The headers of an answer or a refusal of an attempt that began at `begun_at`. A refusal's tell the limits;
+        how full the buckets are, its wait says better (`refuse`)."""
+        for kind, name in enumerate(KINDS):
+            # Where input and output are counted apart (Anthropic), `tokens` shows whichever is tighter just now.
+            if name in announced.dimensions and not (name == "tokens" and "input-tokens" in announced.dimensions):
+                self._hear_one(kind, announced.dimensions[name], begun_at, mark, is_accepted=is_accepted)
+
+    def accept(self, running: int) -> None:
+        """An answer has begun beside which `running` attempts ran, itself counted: the way is free."""
         self._is_gated = False
-        if not self._is_told and self._requests is not None:
-            self._requests.limit_to(self._requests.limit * _UP)
+        self._in_a_row = 0
+        self.concurrency.accept(running)
+        for bucket in self._buckets:
+            if bucket.source == "learned":
+                self._limit(bucket, bucket.limit * _UP, "learned")
+            else:
+                bucket.believe()
 
-    def refuse(self, cost: float, wait_s: float | None, now: float) -> None:
-        """A rate limit was reached by a request of `cost` tokens, which would fit in `wait_s`, if anybody said."""
-        if not self._is_told and not self._is_gated:
-            passed = [at for at in self._begun if at > now - _WINDOW_S]
-            if self._requests is not None:
-                self._requests.limit_to(max(1.0, self._requests.limit * _BACK))
-            elif len(passed) >= _EVIDENCE:
-                self._requests = Bucket(60 * (len(passed) - 1) / max(now - passed[0], 1.0) * _BACK)
-        if wait_s is not None:
-            if self._requests is not None:
-                self._requests.empty_until(now + wait_s, 1)
-            if self._tokens is not None:
-                self._tokens.empty_until(now + wait_s, cost)
-        self._is_gated = not self._is_told
+    def settle(self, reserved: Cost, used: Cost) -> None:
+        """The real cost is known. Where headers tell the level they have told it."""
+        for bucket in self._buckets:
+            if bucket.source != "announced" and used[bucket.kind] != reserved[bucket.kind]:
+                bucket.give(reserved[bucket.kind] - used[bucket.kind])
+
+    def refuse(
+        self, cost: Cost, running: int, verdict: Verdict, announced: Announced | None, policy: Policy, now: float
+    ) -> None:
+        """A rate limit was reached by a request of `cost`, with `running` attempts at a time. Never shortens a wait."""
+        self._in_a_row += 1
+        self.cause = verdict
+        self.give_back_tokens(cost)
+        wait_s = policy.cool_s(self._in_a_row, verdict.wait_s)
+        if verdict.wait_s is None and self.concurrency.refuse(running):
+            # Somebody's end frees a place; what was thought of a rate was a mistake.
+            self._buckets = [bucket for bucket in self._buckets if bucket.source != "learned"]
+            self.limits_version += 1
+            return
+        told = [bucket for bucket in self._buckets if bucket.source != "learned"]
+        blamed = [bucket for bucket in told if _is_spent(bucket, announced, cost)]
+        for bucket in blamed or told:
+            bucket.narrow()  # what it allowed was refused: the burst is smaller, or others draw on it
+        if not blamed and all(bucket.kind for bucket in told) and not self._is_gated:
+            self._learn_from_refusal(now)
+        if verdict.wait_s is None:
+            requests = self.bucket(0)
+            wait_s = wait_s if requests is None else min(wait_s, max(1.0, _REFILL * requests.unit_s))
+        for bucket in blamed or self._buckets:
+            bucket.hold_until(now + wait_s, cost[bucket.kind])
+        self.out_until = max(self.out_until, now + wait_s)
+        self._is_gated = all(bucket.kind for bucket in told)
         self._probe_at = float("-inf")
 
-    def give_back(self) -> None:
+    def give_back_tokens(self, cost: Cost) -> None:
+        """The attempt was refused or never answered: requests stay counted (OpenAI counts refused ones), tokens not."""
+        for bucket in self._buckets:
+            if bucket.kind:
+                bucket.give(cost[bucket.kind])
+
+    def leave(self) -> None:
         """The attempt ended without a word: if it was the one that goes ahead, the next one does (R106)."""
         self._probe_at = float("-inf")
 
+    def revive(self) -> None:
+        """The operator says that it may serve again."""
+        self.out_until, self.cause, self._is_gated, self._in_a_row = float("-inf"), None, False, 0
 
-def _changed(bucket: Bucket | None, limit: float) -> Bucket:
-    if bucket is None:
-        return Bucket(limit)
-    bucket.limit_to(limit)
-    return bucket
+    def headroom(self, now: float) -> float:
+        """How much of what may go at once is there, of the tightest bucket: 1 is all."""
+        if self.out_until > now:
+            return 0.0
+        return min((bucket.headroom(now) for bucket in self._buckets), default=1.0)
+
+    def bucket(self, kind: int) -> Bucket | None:
+        return next((bucket for bucket in self._buckets if bucket.kind == kind), None)
+
+    def remember(self, kind: int, limit: float, source: str, full_at: float, burst_s: float) -> None:
+        """As a process before this one has left it; how full it is, but not the limit, where that is configured."""
+        if not 0 < limit < 1e15 or not 0 < burst_s < 1e6:
+            raise ValueError("no limit")
+        bucket = self.bucket(kind)
+        if bucket is None and source in ("announced", "learned"):
+            bucket = Bucket(kind, limit, "announced" if source == "announced" else "learned", self._since)
+            self._buckets.append(bucket)
+            self.limits_version += 1
+        if bucket is not None:
+            bucket.widen_to(burst_s)
+            bucket.full_at = full_at
+
+    def _hear_one(
+        self, kind: int, told: Dimension, begun_at: float, mark: tuple[float, ...], *, is_accepted: bool
+    ) -> None:
+        if not told.limit:
+            return
+        limit = max(told.limit, _LEAST[kind])
+        bucket = self.bucket(kind)
+        if bucket is None:
+            bucket = Bucket(kind, limit, "announced", self._since)
+            self._buckets.append(bucket)
+            self.limits_version += 1
+        elif bucket.source == "configured" and limit > bucket.limit * _ALLOWS_MORE:
+            return
+        else:
+            self._limit(bucket, limit, "announced")
+        if told.remaining is None or not is_accepted:
+            return
+        full_in_s = told.reset_s
+        if full_in_s is None:
+            full_in_s = max(0.0, 1.0 - told.remaining / told.limit) * bucket.burst_s
+        bucket.widen_to(full_in_s)  # it was admitted although so much had been taken
+        # What was sent after this one was admitted is not in what it says.
+        full_at = begun_at + full_in_s + (self._taken[kind] - mark[kind]) * bucket.unit_s
+        slack_s = told.resolution_s
+        bucket.full_at = min(max(bucket.full_at, full_at - slack_s), full_at + slack_s)
+
+    def _learn_from_refusal(self, now: float) -> None:
+        bucket = self.bucket(0)
+        if bucket is not None:
+            if bucket.source == "learned":
+                self._limit(bucket, max(1.0, bucket.limit * _BACK), "learned")
+            return
+        passed = [at for at in self._begun if at > now - _WINDOW_S]
+        if len(passed) >= _EVIDENCE:
+            rate = 60 * (len(passed) - 1) / max(now - passed[0], 1.0) * _BACK
+            self._buckets.append(Bucket(0, rate, "learned", now))
+            self.limits_version += 1
+
+    def _limit(self, bucket: Bucket, limit: float, source: Source) -> None:
+        if limit != bucket.limit:
+            self.limits_version += 1
+        bucket.limit_to(limit, source)
+
+
+def _is_spent(bucket: Bucket, announced: Announced | None, cost: Cost) -> bool:
+    """Whether the headers of a refusal say that it was for this one."""
+    told = None if announced is None else announced.dimensions.get(KINDS[bucket.kind])
+    return told is not None and told.remaining is not None and told.remaining < max(cost[bucket.kind], 1.0)

@@ -53,14 +53,14 @@ def demo_table(base_url: str) -> dict[str, Any]:
     """
     urls = {dialect: f"{base_url}/{_PREFIXES[dialect]}" for dialect in DIALECTS}
     three = [{"name": name, "key": key} for name, key in DEMO_KEYS.items()]
-    one = three[:1]
     table: dict[str, Any] = {
         "providers": {"demo": {"base_url": urls, "auth": "bearer", "accounts": three}},
         "models": dict.fromkeys(MODELS, "demo"),
     }
     for dialect in DIALECTS:
         name = f"demo-{dialect}"
-        table["providers"][name] = {"base_url": {dialect: urls[dialect]}, "auth": "bearer", "accounts": one}
+        one = {"name": "plenty", "key": f"{DEMO_KEYS['plenty']}-{dialect}"}  # one key is one account
+        table["providers"][name] = {"base_url": {dialect: urls[dialect]}, "auth": "bearer", "accounts": [one]}
         table["models"][f"demo-over-{dialect}"] = f"{name}/demo"
     return table
 
@@ -122,7 +122,7 @@ class DemoUpstream:
             self._busy_count += 1
             if self._busy_count % _BUSY_EVERY == 0:
                 raise Problem(Error(Fault.PROVIDER, Kind.OVERLOADED, "Overloaded"))
-        elif key != DEMO_KEYS["plenty"]:
+        elif not key.startswith(DEMO_KEYS["plenty"]):
             raise Problem(Error(Fault.REQUEST, Kind.UNAUTHENTICATED, "Incorrect API key provided."))
 
     async def _answer(self, incoming: Incoming, dialect: Dialect, body: dict[str, Any], request_id: str) -> None:

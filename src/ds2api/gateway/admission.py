@@ -7,9 +7,10 @@ the pool's next moment; a ticket is a future. What a finished attempt frees is h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from ds2api.accounts import Announced, Ask, Grant, Lease, Pool, Refused, Ticket, Verdict
+from ds2api.accounts import Account, Announced, Ask, Grant, Lease, Policy, Pool, Refused, Ticket, Verdict
+from ds2api.universal.usage import Usage
 
 __all__ = ["Admission"]
 
@@ -47,15 +48,38 @@ class Admission:
             self._waiting.pop(answer, None)
             self.pool.cancel(answer)
 
+    def acquire_now(self, ask: Ask) -> Lease | None:
+        """An account for an ask that never stands in line (`Ask.spare_only`)."""
+        answer = self.pool.acquire(ask, self.now())
+        return answer if isinstance(answer, Lease) else None
+
+    def hear(self, lease: Lease, announced: Announced) -> None:
+        """The provider has accepted the attempt; see `Pool.hear`."""
+        self._hand_out(self.pool.hear(lease, self.now(), announced))
+
     def settle(
-        self, lease: Lease, verdict: Verdict | None, *, used: float | None = None, announced: Announced | None = None
+        self, lease: Lease, verdict: Verdict | None, *, usage: Usage | None = None, announced: Announced | None = None
     ) -> None:
         """The attempt is over; see `Pool.settle`."""
-        self._hand_out(self.pool.settle(lease, verdict, self.now(), used=used, announced=announced))
+        self._hand_out(self.pool.settle(lease, verdict, self.now(), usage=usage, announced=announced))
 
     def give_back(self, lease: Lease) -> None:
         """The attempt ended without a word about the account; harmless twice."""
         self._hand_out(self.pool.give_back(lease, self.now()))
+
+    def drain(self, account_id: str) -> None:
+        """The operator takes the account out. Raises `KeyError`, as `rest` and `revive` do."""
+        self._hand_out(self.pool.drain(account_id, self.now()))
+
+    def rest(self, account_id: str, seconds: float) -> None:
+        self._hand_out(self.pool.rest(account_id, seconds, self.now()))
+
+    def revive(self, account_id: str) -> None:
+        self._hand_out(self.pool.revive(account_id, self.now()))
+
+    def replace(self, accounts: Iterable[Account], policy: Policy) -> None:
+        """A new configuration; who waits for what it brings is served."""
+        self._hand_out(self.pool.replace(accounts, policy, self.now()))
 
     def close(self) -> None:
         """Stop the timer. Whoever waits still is the caller's to cancel."""

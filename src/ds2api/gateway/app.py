@@ -1,16 +1,16 @@
 """The front door: which dialect and operation a request is for, and what the gateway answers by itself.
 
-`Doors` knows the paths. What is answered here asks no provider: health, the pool for its operator, model lists, and
-every refusal that comes before an exchange.
+`Doors` knows the paths, `admin` what is the operator's. What is answered here asks no provider: health, model lists,
+and every refusal that comes before an exchange.
 """
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import parse_qsl, unquote
 
 from ds2api import __version__, jsons
 from ds2api.dialects.registry import DIALECTS
+from ds2api.gateway import admin
 from ds2api.gateway.doors import Door, Doors
 from ds2api.gateway.endings import Ending
 from ds2api.gateway.exchange import Exchange
@@ -51,6 +51,9 @@ class App:
         try:
             if self._answer_itself(incoming, record):
                 return
+            if incoming.path.startswith(admin.PREFIX):
+                self._served(incoming, record, await admin.administer(house, incoming))
+                return
             if incoming.path.startswith(_PROVIDERS):
                 await self._pass(incoming, record, began_at)
                 return
@@ -80,13 +83,9 @@ class App:
 
     def _answer_itself(self, incoming: Incoming, record: ExchangeRecord) -> bool:
         path, house = incoming.path, self.house
-        if path not in ("/", "/healthz", "/readyz", "/api/hello", "/admin/accounts"):
+        if path not in ("/", "/healthz", "/readyz", "/api/hello"):
             return False
-        if incoming.method not in ("GET", "HEAD"):
-            raise _wrong_method(incoming, ["GET", "HEAD"])
-        if path == "/admin/accounts":
-            self._accounts(incoming, record)
-            return True
+        admin.check_method(incoming, "GET", "HEAD")
         accept = incoming.headers.get("accept", "*/*")
         if path == "/" and "json" not in accept:
             # Editors and Ollama's own command look for these very words to know that somebody is there (R173).
@@ -95,37 +94,12 @@ class App:
             return True
         status, body = 200, {"name": "ds2api", "version": __version__, "status": "ok"}
         if path == "/readyz":
-            usable = [one for one in house.admission.pool.status(house.now()) if one.out_for_s is not None]
-            ready = bool(usable) and not self.is_draining
+            ready = house.can_serve() and not self.is_draining
             status = 200 if ready else 503
             body["status"] = "draining" if self.is_draining else "ready" if ready else "no usable account"
         record.status, record.ending = status, Ending.SERVED
         incoming.respond(status, [_JSON], jsons.dump(body))
         return True
-
-    def _accounts(self, incoming: Incoming, record: ExchangeRecord) -> None:
-        """The pool as it is, for the operator: with the admin key, or, where nobody needs a key, on this machine."""
-        house = self.house
-        house.admin.identify(incoming.headers)
-        if house.admin.is_open and not (house.callers.is_open and _is_this_machine(incoming.peer)):
-            raise _forbidden()
-        accounts = [
-            {
-                "account": one.id,
-                "health": one.health,
-                "in_flight": one.in_flight,
-                "served": one.served,
-                "refused": one.refused,
-                "out_for_s": None if one.out_for_s is None else round(one.out_for_s, 1),
-                "reason": one.reason,
-                "since_s": None if one.since_s is None else round(one.since_s, 1),
-                "resting": {model: round(seconds, 1) for model, seconds in one.resting.items()},
-            }
-            for one in house.admission.pool.status(house.now())
-        ]
-        record.status, record.ending = 200, Ending.SERVED
-        body = jsons.dump({"accounts": accounts, "waiting": house.admission.pool.waiting})
-        incoming.respond(200, [_JSON], body)
 
     async def _pass(self, incoming: Incoming, record: ExchangeRecord, began_at: float) -> None:
         """``/providers/NAME/…``: the provider's own API, with an account's key."""
@@ -174,18 +148,6 @@ class App:
         incoming.respond(status, headers, written.body, close=is_unspoken)
 
 
-def _is_this_machine(peer: str) -> bool:
-    try:
-        return peer.startswith("unix:") or ip_address(peer).is_loopback
-    except ValueError:
-        return False
-
-
-def _forbidden() -> Problem:
-    message = "this page is for the operator: set [admin] key_hash in the configuration and send that key"
-    return Problem(Error(Fault.REQUEST, Kind.FORBIDDEN, message))
-
-
 def _wants_websocket(incoming: Incoming) -> bool:
     return incoming.method == "GET" and incoming.headers.get("upgrade", "").lower() == "websocket"
 
@@ -202,8 +164,3 @@ async def _named_in(incoming: Incoming) -> str:
     if not isinstance(wanted, str):
         raise Problem.bad_request("model: required, the name of a model", "model")
     return wanted
-
-
-def _wrong_method(incoming: Incoming, allowed: list[str]) -> Problem:
-    message = f"{incoming.method[:20]} is not possible on {incoming.path[:200]!r}; allowed: {', '.join(allowed)}"
-    return Problem(Error(Fault.REQUEST, Kind.METHOD_NOT_ALLOWED, message, details=allowed))

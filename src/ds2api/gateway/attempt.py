@@ -18,7 +18,7 @@ from ds2api.accounts import Lease
 from ds2api.dialects.contract import Asker, Dialect, Encoder, Outgoing
 from ds2api.dialects.proofs import refuses_proofs, without_proofs
 from ds2api.dialects.registry import DIALECTS
-from ds2api.gateway.call import Call
+from ds2api.gateway.call import Call, served_by
 from ds2api.gateway.client_answer import ClientAnswer
 from ds2api.gateway.client_request import ClientRequest
 from ds2api.gateway.course import Course, Step
@@ -27,6 +27,7 @@ from ds2api.gateway.house import House
 from ds2api.gateway.lanes import Lane, Relay, Translate
 from ds2api.gateway.pump import Pump
 from ds2api.gateway.remembering import Listener, completed
+from ds2api.gateway.rescue import Cut, Joint, SoFar, can_go_on, continued, echoes, wants_rescue
 from ds2api.gateway.routes import ResolvedTarget
 from ds2api.prompted import FORMATS, CallFinder, format_for, with_prompted_tools
 from ds2api.universal.errors import Error, Fault, Kind, Problem
@@ -40,8 +41,9 @@ from ds2api.wire.errors import PeerError
 from ds2api.wire.server import Incoming
 from ds2api.wire.upstream import Answer
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "can_continue"]
 
+_NO_STREAM = Error(Fault.PROVIDER, Kind.UPSTREAM_BROKEN, "it answered in one piece where a stream was to go on")
 _STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
 
 
@@ -69,11 +71,15 @@ class Attempt:
         self._target = place.target(self._endpoint.flavour, lease.account.tag, house.sealer)
         self._finder: CallFinder | None = None
         self._unproved: tuple[Request, list[Loss]] | None = None  # what is sent in place of a request that was refused
+        self._new_losses: list[Loss] = []  # that the client has not heard of
         self._listener = Listener(
             self._target,
             wants_thoughts=self._dialect.wants_thoughts(self._endpoint.flavour),
             hears_text=self._dialect.proves_text,
         )
+        self._cut = answer.cut
+        self._so_far = SoFar(self._cut) if self._cut is not None or wants_rescue(request, place) else None
+        self._joint = None if self._cut is None else Joint(self._cut, echoes=echoes(self._endpoint))
         self._call = Call(house, place.provider, self._endpoint, lease, answer.record)
         peek = request.peek
         self._streams = place.provider.streams(peek.stream)
@@ -84,6 +90,7 @@ class Attempt:
             and peek.can_relay
             and not peek.pins
             and not request.is_replayed
+            and self._so_far is None
             and place.tools == "native"
             and self._dialect.fits(request.body, self._target)
         )
@@ -94,6 +101,7 @@ class Attempt:
         record.account = lease.account.id
         record.upstream_dialect = self._dialect.name
         record.target = f"{place.provider.name}/{place.model}"
+        answer.served_by = served_by(place, lease)
 
     async def run(self) -> Usage | None:
         """Bring the answer to the client. Raises `AttemptFailed`, and `Problem` where the request itself cannot
@@ -104,7 +112,7 @@ class Attempt:
         try:
             return await self._send()
         except AttemptFailed as failure:
-            if not self._answer.content_sent and refuses_proofs(failure.error):
+            if not self._answer.content_sent and self._cut is None and refuses_proofs(failure.error):
                 self._unproved = self._without_proofs()
             if self._unproved is None:
                 raise
@@ -122,7 +130,9 @@ class Attempt:
 
     async def _send(self) -> Usage | None:
         outgoing = self._outgoing()
-        self._answer.losses = list(outgoing.losses)
+        known = [] if self._cut is None else self._answer.losses
+        self._new_losses = [loss for loss in outgoing.losses if loss not in known]
+        self._answer.losses = known + self._new_losses
         accept = f"{self._dialect.stream_type}, application/json" if self._streams else "application/json"
         answer = await self._call.send(
             outgoing.path, outgoing.headers, outgoing.body, model=self._place.model, accept=accept
@@ -139,6 +149,8 @@ class Attempt:
         try:
             if answer.status >= 300:
                 raise await self._call.failure_of(answer, self._dialect)
+            if self._cut is not None:
+                raise attempt_failed(_NO_STREAM, self._provider.name)
             return await (self._gather(answer, course) if is_stream else self._whole(answer, course))
         finally:
             answer.close()
@@ -152,6 +164,9 @@ class Attempt:
         universal, losses_so_far = self._unproved or (self._completed(), [])
         losses = Losses(self._target.losses)
         losses.items += losses_so_far
+        if self._cut is not None:
+            universal, losses_by_cut = continued(universal, self._cut)
+            losses.items += losses_by_cut
         if self._place.tools == "prompted":
             form = FORMATS[self._place.tool_format] if self._place.tool_format else format_for(self._place.model)
             universal = with_prompted_tools(universal, form, losses)
@@ -177,7 +192,11 @@ class Attempt:
             steps.append(self._finder)
         if outgoing.restore:
             steps.append(Restorer(outgoing.restore))
+        if self._joint is not None:
+            steps.append(self._joint)
         steps.append(self._listener)
+        if self._so_far is not None:
+            steps.append(self._so_far)
         return Course(steps)
 
     def _asker(self) -> Asker:
@@ -204,9 +223,10 @@ class Attempt:
         """A stream for a stream: relay or translate. The pump owns `answer` and ends it."""
         house, client = self._house, self._answer
         assert client.stream is not None
-        encoder = self._request.dialect.encoder(self._asker())
+        encoder = self._request.dialect.encoder(self._asker()) if self._cut is None else self._cut.encoder
+        told = len(encoder.losses)
         if client.stream.committed:
-            encoder.losses.extend(client.losses)  # the head has left without them
+            encoder.losses.extend(self._new_losses)  # the head has left without them
         if self._finder is not None:
             self._finder.losses = encoder.losses
         lane = self._lane(encoder, course)
@@ -215,16 +235,23 @@ class Attempt:
             pump.start()
             await pump.opened
             if pump.error is not None and not lane.content_seen:
+                del encoder.losses[told:]
                 raise attempt_failed(pump.error, self._provider.name)
+            client = self._answer = client.claim()
             client.commit(encoder, house.now())
             pump.commit()
             await pump.done
         finally:
             pump.close()
+        usage = lane.usage if self._joint is None else self._joint.own
         if pump.error is not None:
-            raise attempt_failed(pump.error, self._provider.name)
+            failure = attempt_failed(pump.error, self._provider.name)
+            failure.usage = usage
+            if lane.is_cut and self._so_far is not None:
+                client.cut = self._so_far.cut(encoder, failure.error, usage, self._request.input_estimate)
+            raise failure
         self._remember(lane.answer_id)
-        return lane.usage
+        return usage
 
     def _remember(self, answer_id: str | None = None) -> None:
         """The answer is complete: what a later request of this conversation may want is kept."""
@@ -237,7 +264,7 @@ class Attempt:
     def _lane(self, encoder: Encoder, course: Course | None) -> Lane:
         if self._is_relay:
             return Relay(self._dialect.tap(strip_usage=self._asks_usage), encoder)
-        return Translate(self._dialect.decoder(self._endpoint.flavour), encoder, course)
+        return Translate(self._dialect.decoder(self._endpoint.flavour), encoder, course, self._so_far)
 
     async def _gather(self, answer: Answer, course: Course | None) -> Usage | None:
         """The client wants one piece, the provider streams."""
@@ -274,6 +301,7 @@ class Attempt:
             if self._is_relay and not self._request.peek.stream:
                 body = jsons.parse_event_object(raw)
                 usage = self._dialect.read_usage(body)
+                self._answer = self._answer.claim()
                 keeper = self._dialect.answer_keeper
                 self._remember(None if keeper is None else keeper.id_of(body))
                 self._answer.send_whole(raw)
@@ -292,6 +320,7 @@ class Attempt:
         return self._respond(response)
 
     def _respond(self, response: Response) -> Usage | None:
+        self._answer = self._answer.claim()
         body, losses = self._request.dialect.write_response(response, self._asker())
         self._answer.losses += losses if self._finder is None else [*losses, *self._finder.losses]
         self._remember()
@@ -300,7 +329,7 @@ class Attempt:
 
     def _play(self, response: Response, course: Course | None) -> Usage | None:
         """The provider answered in one piece, the client wants a stream."""
-        client = self._answer
+        client = self._answer = self._answer.claim()
         assert client.stream is not None
         client.record.lane = "gather"
         events = play(response)
@@ -316,6 +345,22 @@ class Attempt:
     @property
     def _event_idle_s(self) -> float:
         return self._provider.event_idle_s or self._house.deadlines.event_idle_s
+
+
+def can_continue(house: House, request: ClientRequest, place: ResolvedTarget, cut: Cut) -> bool:
+    """Whether `place` could go on from `cut`: servers of its kind do, and its writer takes it for the model."""
+    endpoint = place.provider.endpoint_for(request.dialect.name)
+    if not can_go_on(endpoint) or not place.provider.streams(True):
+        return False
+    # With "allow" a writer sends a beginning also to who starts anew.
+    target = replace(place, losses="report" if place.losses == "allow" else place.losses).target(
+        endpoint.flavour, "", house.sealer
+    )
+    try:
+        DIALECTS[endpoint.dialect].write_request(continued(request.universal, cut)[0], target)
+    except Problem:
+        return False
+    return True
 
 
 class _Gathered:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from ds2api.accounts import Lease, read_announced
 from ds2api.dialects.contract import Dialect
@@ -15,11 +16,13 @@ from ds2api.dialects.masking import masked
 from ds2api.gateway.failures import AttemptFailed, connection_failed, redirect_error
 from ds2api.gateway.house import House
 from ds2api.gateway.providers import Endpoint, Provider
+from ds2api.gateway.routes import ResolvedTarget
 from ds2api.records import ExchangeRecord
+from ds2api.universal.errors import Error, Fault, Kind
 from ds2api.wire.errors import PeerError
 from ds2api.wire.upstream import Answer
 
-__all__ = ["ERROR_BODY_BYTES", "Call"]
+__all__ = ["ERROR_BODY_BYTES", "Call", "served_by"]
 
 # Of an error answer: enough for any JSON error seen (Azure's content filter, 6 KB), not for a page of HTML.
 ERROR_BODY_BYTES = 256 * 1024
@@ -28,7 +31,7 @@ ERROR_BODY_BYTES = 256 * 1024
 class Call:
     """What an attempt at `endpoint` on the account of `lease` says and hears."""
 
-    __slots__ = ("_house", "_lease", "_provider", "_record", "endpoint")
+    __slots__ = ("_credential", "_house", "_lease", "_provider", "_record", "endpoint")
 
     def __init__(
         self, house: House, provider: Provider, endpoint: Endpoint, lease: Lease, record: ExchangeRecord
@@ -38,6 +41,8 @@ class Call:
         self._lease = lease
         self._record = record
         self.endpoint = endpoint
+        # Held from the beginning: a new configuration may take the key away while the provider still repeats it.
+        self._credential = endpoint.credential(provider.secrets.get(lease.account.id))
 
     async def send(
         self,
@@ -52,6 +57,9 @@ class Call:
     ) -> Answer:
         """Send it; gives the answer's head. `path` stands behind the endpoint's base. Raises `AttemptFailed`."""
         endpoint = self.endpoint
+        if self._lease.account.id not in self._provider.secrets:  # it stood in line, and its URL is no more
+            message = "the gateway's configuration changed while this request waited; send it again"
+            raise AttemptFailed(Error(Fault.GATEWAY, Kind.INTERNAL, message))
         own = [("accept", accept), ("accept-encoding", "identity"), ("user-agent", self._house.user_agent)]
         if body or method == "POST":
             own.insert(0, ("content-type", content_type))
@@ -64,7 +72,7 @@ class Call:
                     *own,
                     *headers,
                     *endpoint.headers,
-                    *endpoint.credential(self._provider.secrets.get(self._lease.account.id)),
+                    *self._credential,
                 ],
                 body,
                 first_byte_idle_s=self._provider.first_byte_idle_s,
@@ -72,6 +80,9 @@ class Call:
         except PeerError as error:
             raise connection_failed(error, self._provider.name) from None
         self._record.upstream_id = _upstream_id(answer)
+        if answer.status < 300:
+            # At the head: what an answer says of the limits is true when it begins, and old when it ends.
+            self._house.admission.hear(self._lease, read_announced(answer.headers, self._house.wall()))
         return answer
 
     async def failure_of(self, answer: Answer, dialect: Dialect) -> AttemptFailed:
@@ -91,7 +102,7 @@ class Call:
     def without_key(self, text: str) -> str:
         """`text` of the provider's, with the account's own key taken out whatever it looks like, and all that looks
         like one."""
-        for _, shown in self.endpoint.credential(self._provider.secrets.get(self._lease.account.id)):
+        for _, shown in self._credential:
             text = text.replace(shown.removeprefix("Bearer "), "[…]")
         return masked(text)
 
@@ -105,6 +116,14 @@ class Call:
             raise connection_failed(error, self._provider.name) from None
         finally:
             answer.close()
+
+
+def served_by(place: ResolvedTarget, lease: Lease) -> str:
+    """Who answers, for the client's `x-ds2api-served-by`: names that the operator gave, and the model's, which a client
+    may have written."""
+    account = lease.account.id.removeprefix(f"{place.provider.name}/")
+    place_, account = (quote(one[:200], safe="/:.-_@+ ") for one in (f"{place.provider.name}/{place.model}", account))
+    return f"{place_}; account={account}"
 
 
 def _upstream_id(answer: Answer) -> str:

@@ -21,11 +21,14 @@ _KEY_PREFIX = "ds2-"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever holds a key to the gateway. `models` are the route names it may use, None means all."""
+    """Whoever holds a key to the gateway. `models` are the route names it may use, None means all; `weight` is its
+    share of the line, and only accounts with all of `tags` serve it."""
 
     name: str
     patience_s: float | None = None
     models: tuple[str, ...] | None = None
+    weight: float = 1.0
+    tags: frozenset[str] = frozenset()
 
 
 ANONYMOUS = Caller("anonymous")
@@ -55,6 +58,12 @@ class Callers:
     @property
     def is_open(self) -> bool:
         return not self._by_hash
+
+    def names(self) -> list[str]:
+        return [caller.name for caller in self._by_hash.values()]
+
+    def named(self, name: str) -> Caller | None:
+        return next((caller for caller in self._by_hash.values() if caller.name == name), None)
 
     def identify(self, headers: Mapping[str, str], query: str = "") -> Caller:
         """The caller whose key stands in `headers`, or as ``key=`` in `query`, which is Gemini's way. Raises `Problem`

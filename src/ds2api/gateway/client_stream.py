@@ -70,9 +70,9 @@ class ClientStream:
         if data and not self._over:
             self._incoming.write(data)
 
-    def fail(self, error: Error) -> None:
-        """End a committed stream in the dialect's error form."""
-        self.write(self._encoder.encode([Failed(error)]))
+    def fail(self, error: Error, encoder: Encoder | None = None) -> None:
+        """End a committed stream in the dialect's error form, by the `encoder` that wrote its content."""
+        self.write((encoder or self._encoder).encode([Failed(error)]))
         self.finish()
 
     def finish(self) -> None:

@@ -14,6 +14,7 @@ from ds2api import jsons
 from ds2api.accounts import Lease
 from ds2api.dialects.contract import AnswerKeeper, Peek
 from ds2api.gateway.callers import Caller
+from ds2api.gateway.client_answer import ClientAnswer
 from ds2api.gateway.client_request import ClientRequest
 from ds2api.gateway.doors import Door
 from ds2api.gateway.errand import Errand, relayed_headers
@@ -83,7 +84,7 @@ async def tell(trying: Trying, door: Door, caller: Caller) -> None:
     place = ResolvedTarget(natives[0], "")
     path = dialect.generate_path + incoming.target[incoming.target.index(f"/{id_}") :]
 
-    async def once(place: ResolvedTarget, lease: Lease) -> Usage | None:
+    async def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Usage | None:
         endpoint = place.provider.endpoints[dialect.name]
         headers = relayed_headers(incoming.headers)
         return await Errand(house, None, client, place, lease, endpoint).pass_on(

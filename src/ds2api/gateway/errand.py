@@ -14,7 +14,7 @@ from ds2api import jsons
 from ds2api.accounts import Lease
 from ds2api.dialects.contract import Asker, Dialect, Embedder
 from ds2api.dialects.registry import DIALECTS
-from ds2api.gateway.call import ERROR_BODY_BYTES, Call
+from ds2api.gateway.call import ERROR_BODY_BYTES, Call, served_by
 from ds2api.gateway.client_answer import ClientAnswer
 from ds2api.gateway.client_request import ClientRequest
 from ds2api.gateway.failures import AttemptFailed, attempt_failed, connection_failed
@@ -63,6 +63,7 @@ class Errand:
         self._place = place
         self._dialect: Dialect = DIALECTS[endpoint.dialect]
         self._target = place.target(endpoint.flavour, lease.account.tag, house.sealer)
+        self._lease = lease
         self._call = Call(house, place.provider, endpoint, lease, answer.record)
         answer.record.account = lease.account.id
         answer.record.upstream_dialect = self._dialect.name
@@ -95,6 +96,7 @@ class Errand:
         """Vectors for the client, who asked in the words of `embedder`. Raises `Problem` too."""
         request, theirs = self._asked, self._dialect.embedder
         assert theirs is not None
+        self._answer.served_by = served_by(self._place, self._lease)
         is_relay = self._dialect is request.dialect
         self._answer.record.lane = "relay" if is_relay else "translate"
         if is_relay:

@@ -11,6 +11,7 @@ from ds2api.accounts import Lease
 from ds2api.dialects.contract import Peek
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.callers import Caller
+from ds2api.gateway.client_answer import ClientAnswer
 from ds2api.gateway.client_request import ClientRequest
 from ds2api.gateway.earlier import go_on
 from ds2api.gateway.errand import Errand, relayed_headers
@@ -30,26 +31,26 @@ async def count_tokens(
     """How many tokens a request would be: the provider's count where it has one, else the gateway's guess,
     which says that it is one."""
     dialect = request.dialect
-    house, client, counter = trying.house, trying.client, dialect.token_counter
+    house, counter = trying.house, dialect.token_counter
     assert counter is not None, "a dialect with this operation counts"
     endpoint = places[0].provider.endpoint_for(dialect.name)
     places, tags = go_on(house, request, places[:1])
     counted: list[int] = []
     if DIALECTS[endpoint.dialect].token_counter is not None:
 
-        async def once(place: ResolvedTarget, lease: Lease) -> Usage | None:
+        async def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Usage | None:
             errand = Errand(house, request, client, place, lease, endpoint)
             count = await errand.count_tokens()
             if count is not None:
                 counted.append(count)
             return None
 
-        await trying.run(Wanted(caller, request.peek, tags), places, once)
+        await trying.run(Wanted(caller, request.peek, tags, "count_tokens"), places, once)
     if not counted:
         counted.append(request.input_estimate)
-        client.losses = [Loss("estimated", "input_tokens", "the provider does not count; this is a guess")]
-    client.send_whole(counter.write_count(counted[0]))
-    client.served(None)
+        trying.client.losses = [Loss("estimated", "input_tokens", "the provider does not count; this is a guess")]
+    trying.client.send_whole(counter.write_count(counted[0]))
+    trying.client.served(None)
 
 
 async def embed(trying: Trying, request: ClientRequest, places: Sequence[ResolvedTarget], caller: Caller) -> None:
@@ -61,11 +62,9 @@ async def embed(trying: Trying, request: ClientRequest, places: Sequence[Resolve
         raise Problem(Error(Fault.REQUEST, Kind.UNSUPPORTED, message, "model"))
     endpoints = {place.provider.name: endpoint for place, endpoint in able}
 
-    async def once(place: ResolvedTarget, lease: Lease) -> Usage | None:
+    async def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Usage | None:
         endpoint = endpoints[place.provider.name]
-        return await Errand(house, request, trying.client, place, lease, endpoint).embed(
-            embedder, trying.asker(request)
-        )
+        return await Errand(house, request, client, place, lease, endpoint).embed(embedder, trying.asker(request))
 
     await trying.run(Wanted(caller, request.peek), [place for place, _ in able], once)
 
@@ -78,12 +77,12 @@ async def relay(trying: Trying, request: ClientRequest, places: Sequence[Resolve
         message = f"{places[0].provider.name} does not speak {dialect.name}, and nothing else has this request"
         raise Problem(Error(Fault.REQUEST, Kind.UNSUPPORTED, message, "model"))
 
-    async def once(place: ResolvedTarget, lease: Lease) -> Usage | None:
+    async def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Usage | None:
         endpoint = place.provider.endpoints[dialect.name]
         body = dialect.rewrite(request.raw, request.body, place.model, ask_usage=False)
         path = dialect.relay_path(request.path, place.model)
         headers = relayed_headers(request.headers)
-        return await Errand(house, request, trying.client, place, lease, endpoint).pass_on(
+        return await Errand(house, request, client, place, lease, endpoint).pass_on(
             trying.incoming, "POST", path, headers, body
         )
 
@@ -103,9 +102,9 @@ async def pass_on(trying: Trying, provider: Provider, path: str) -> None:
     query = "&".join(part for part in incoming.query.split("&") if part and not part.startswith("key="))
     target = rest + (f"?{query}" if query else "")
 
-    async def once(place: ResolvedTarget, lease: Lease) -> Usage | None:
+    async def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Usage | None:
         headers = relayed_headers(incoming.headers)
-        return await Errand(house, None, trying.client, place, lease, endpoint).pass_on(
+        return await Errand(house, None, client, place, lease, endpoint).pass_on(
             incoming, incoming.method, target, headers, body
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ds2api.accounts import Lease
 from ds2api.dialects.contract import Peek
-from ds2api.gateway.attempt import Attempt
+from ds2api.gateway.attempt import Attempt, can_continue
 from ds2api.gateway.callers import Caller
 from ds2api.gateway.client_answer import ClientAnswer
 from ds2api.gateway.client_request import ClientRequest
@@ -75,8 +75,9 @@ class Exchange:
             setting = f"`timeouts.exchange_total_s` ({house.deadlines.exchange_total_s:g} s)"
             client.refuse(Error(Fault.GATEWAY, Kind.TIMEOUT, f"the answer took longer than {setting}"))
         except asyncio.CancelledError:
-            is_reading = self._incoming.started
-            record.ending = Ending.CLIENT_GONE_READING if is_reading else Ending.CLIENT_GONE_WAITING
+            if not (self._incoming.finished and record.ending):  # else it has its answer, and left before we did
+                is_reading = self._incoming.started
+                record.ending = Ending.CLIENT_GONE_READING if is_reading else Ending.CLIENT_GONE_WAITING
             raise
         except Exception as error:
             house.report_bug(error, record.id)
@@ -127,10 +128,14 @@ class Exchange:
         if request.peek.stream:
             self._client.open_stream(self._dialect.encoder(self._trying.asker(request)), house.wheel, house.deadlines)
 
-        async def once(place: ResolvedTarget, lease: Lease) -> Usage | None:
-            return await Attempt(house, self._incoming, request, self._client, place, lease).run()
+        async def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Usage | None:
+            return await Attempt(house, self._incoming, request, client, place, lease).run()
 
-        await self._trying.run(Wanted(caller, request.peek, tags), places, once)
+        def goes_on(place: ResolvedTarget) -> bool:
+            return self._client.cut is not None and can_continue(house, request, place, self._client.cut)
+
+        wanted = Wanted(caller, request.peek, tags, may_race=True, goes_on=goes_on)
+        await self._trying.run(wanted, places, once)
 
     async def pass_on(self, provider: Provider, path: str) -> None:
         """A path of `provider`'s own API, for whoever may call: the whole exchange, as `run` is."""

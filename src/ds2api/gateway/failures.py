@@ -12,6 +12,7 @@ from ds2api.accounts import Announced, Refused, Verdict, judge
 from ds2api.gateway.endings import Ending
 from ds2api.gateway.routes import ResolvedTarget
 from ds2api.universal.errors import Error, Fault, Kind
+from ds2api.universal.usage import Usage
 from ds2api.wire.errors import ConnectFailed, PeerError
 
 __all__ = [
@@ -24,13 +25,14 @@ _CLIENT_KINDS = {408: Kind.TOO_SLOW, 413: Kind.TOO_LARGE, 415: Kind.UNSUPPORTED_
 
 class AttemptFailed(Exception):
     """One attempt failed with `error`; `verdict` is what that says about the account, `announced` what the
-    provider's headers said of its limits."""
+    provider's headers said of its limits, `usage` what it cost all the same."""
 
     def __init__(self, error: Error, announced: Announced | None = None) -> None:
         super().__init__(error.message)
         self.error = error
         self.verdict: Verdict = judge(error)
         self.announced = announced
+        self.usage: Usage | None = None
 
 
 def client_error(error: PeerError) -> Error:

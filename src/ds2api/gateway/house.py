@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import sys
 import time
@@ -9,10 +10,12 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ds2api.accounts import Health
 from ds2api.dialects.contract import ModelInfo
 from ds2api.gateway.admission import Admission
 from ds2api.gateway.callers import Callers
 from ds2api.gateway.catalogue import Catalogue
+from ds2api.gateway.hedging import Hedging
 from ds2api.gateway.providers import Provider
 from ds2api.gateway.routes import Routes
 from ds2api.gateway.settings import Deadlines, Retries
@@ -45,7 +48,8 @@ class _Ids:
 
 @dataclass(slots=True)
 class House:
-    """The gateway's rooms, joined. `wall` is the wall clock, `new_id` gives unguessable tails for ids."""
+    """The gateway's rooms, joined. `wall` is the wall clock, `new_id` gives unguessable tails for ids, `chance` 0 … 1
+    for the jitter of pauses."""
 
     providers: Mapping[str, Provider]
     routes: Routes
@@ -64,6 +68,8 @@ class House:
     user_agent: str = "ds2api"
     wall: Callable[[], float] = time.time
     new_id: Callable[[], str] = field(default_factory=_Ids)
+    chance: Callable[[], float] = random.random
+    hedging: Hedging = field(default_factory=Hedging)
 
     def now(self) -> float:
         """The clock of deadlines, leases and durations. Not the wall's."""
@@ -75,6 +81,10 @@ class House:
             return ()
         opened = (self.sealer.open(pin) for pin in pins)
         return tuple(sealed.account for sealed in opened if sealed is not None and sealed.account)
+
+    def can_serve(self) -> bool:
+        """Whether there is an account that a clock, at the latest, makes serve."""
+        return any(one.health not in (Health.DEAD, Health.DRAINING) for one in self.admission.pool.accounts)
 
     def models(self, names: list[tuple[str, str]]) -> list[ModelInfo]:
         """Model names and owners as entries of a list."""

@@ -5,7 +5,8 @@ translation changed, and encodes. Both are plain synchronous code on the data pl
 events of one read together. Neither knows a socket, a task or a clock.
 
 What both promise: an error that comes before any content is kept in `error` and not a byte of it is given out, so
-that the exchange may still try elsewhere; after content it is given out in the client's own form.
+that the exchange may still try elsewhere; after content it is given out in the client's own form, unless what came so
+far can be continued elsewhere (`is_cut`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 
 from ds2api.dialects.contract import Decoder, Encoder, Tap
 from ds2api.gateway.course import Course
+from ds2api.gateway.rescue import SoFar
 from ds2api.universal import events as ev
 from ds2api.universal.errors import Error
 from ds2api.universal.usage import Usage
@@ -43,6 +45,11 @@ class Lane(Protocol):
         """Under what id the provider itself keeps the answer, as far as is known."""
         ...
 
+    @property
+    def is_cut(self) -> bool:
+        """It broke off, the client has not been told, and may not need to be."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """The client's bytes for the provider's `data`."""
         ...
@@ -51,14 +58,20 @@ class Lane(Protocol):
         """The provider's bytes are over."""
         ...
 
+    def fail(self, error: Error) -> bytes:
+        """It ends with `error`, which was found outside."""
+        ...
+
 
 class Relay:
     """Same dialect on both sides: bytes pass as they are, a `Tap` reads usage and the end."""
 
-    __slots__ = ("_encoder", "_tap")
+    __slots__ = ("_encoder", "_failure", "_tap")
+    is_cut = False
 
     def __init__(self, tap: Tap, encoder: Encoder) -> None:
         self._tap = tap
+        self._failure: Error | None = None
         self._encoder = encoder  # writes nothing but the error form
 
     @property
@@ -71,7 +84,7 @@ class Relay:
 
     @property
     def error(self) -> Error | None:
-        return self._tap.error
+        return self._failure or self._tap.error
 
     @property
     def usage(self) -> Usage | None:
@@ -87,6 +100,10 @@ class Relay:
     def end(self) -> bytes:
         return self._passed(self._tap.end())
 
+    def fail(self, error: Error) -> bytes:
+        self._failure = error
+        return self._encoder.encode([ev.Failed(error)])
+
     def _passed(self, data: bytes) -> bytes:
         """`data`, and behind it an error in the dialect's own words (which the encoder says once): the provider's
         are not trusted to hold no key."""
@@ -99,12 +116,15 @@ class Relay:
 class Translate:
     """Provider's dialect to client's, event by event."""
 
-    __slots__ = ("_course", "_decoder", "_encoder", "answer_id", "content_seen", "ended", "error", "usage")
+    __slots__ = ("_course", "_decoder", "_encoder", "_so_far", "answer_id", "content_seen", "ended", "error", "usage")
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, course: Course | None = None) -> None:
+    def __init__(
+        self, decoder: Decoder, encoder: Encoder, course: Course | None = None, so_far: SoFar | None = None
+    ) -> None:
         self._decoder = decoder
         self._encoder = encoder
         self._course = course
+        self._so_far = so_far  # the last step of `course`, where the answer may be rescued
         self.content_seen = False
         self.ended = False
         self.error: Error | None = None
@@ -116,6 +136,13 @@ class Translate:
 
     def end(self) -> bytes:
         return b"" if self.ended or self.error is not None else self._take(self._decoder.end())
+
+    def fail(self, error: Error) -> bytes:
+        return self._take([ev.Failed(error)])
+
+    @property
+    def is_cut(self) -> bool:
+        return self.error is not None and self.content_seen and self._so_far is not None and self._so_far.can_go_on
 
     def _take(self, events: list[ev.Event]) -> bytes:
         if self._course is not None:
@@ -137,6 +164,8 @@ class Translate:
                     self._use(event.usage)
             elif isinstance(event, ev.CONTENT) or (isinstance(event, ev.PartStarted) and event.kind == "call"):
                 self.content_seen = True
+        if self.error is not None and self.is_cut:
+            events = [event for event in events if type(event) is not ev.Failed]
         return self._encoder.encode(events)
 
     def _use(self, usage: Usage) -> None:

@@ -29,6 +29,7 @@ class Preset:
     models: tuple[str, ...] = ()
     environment: str = ""  # where its users keep their keys
     is_bare: bool = False  # its paths hold no version
+    day_zone: str = "UTC"  # where its day begins, for limits a day
 
 
 def _chat(url: str, flavour: str, environment: str, *models: str, is_bare: bool = False) -> Preset:
@@ -65,6 +66,7 @@ PRESETS: Mapping[str, Preset] = {
         {"gemini": "x-goog-api-key"},
         models=("gemini-*", "gemma-*"),
         environment="GEMINI_API_KEY",
+        day_zone="America/Los_Angeles",  # ai.google.dev/gemini-api/docs/rate-limits
     ),
     # docs.mistral.ai/api
     "mistral": Preset(

@@ -71,7 +71,7 @@ class Provider:
 
     name: str
     endpoints: Mapping[str, Endpoint]
-    secrets: Mapping[str, Secret | None]
+    secrets: dict[str, Secret | None]  # one book for all configurations in which the provider is at this place
     models: tuple[str, ...] = ()  # patterns of its own model names
     first_byte_idle_s: float | None = None
     event_idle_s: float | None = None

@@ -51,7 +51,7 @@ class Pump:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.lane = lane
-        self.failure: Error | None = None  # the provider's connection failed, or our deadline did
+        self.failure: Error | None = None  # what came was too much before its first content
         self.opened: asyncio.Future[None] = loop.create_future()
         self.done: asyncio.Future[None] = loop.create_future()
         self._loop = loop
@@ -69,17 +69,17 @@ class Pump:
         self._is_closed = False
 
     def start(self) -> None:
-        self._incoming.on_flow(self._pause, self._resume)
         self._answer.stream(self._on_data, self._on_end)
 
     def commit(self) -> None:
-        """The head has left: write what was held back, from now on directly."""
+        """The head has left: write what was held back, from now on directly and at the client's pace."""
         self._committed = True
+        self._incoming.on_flow(self._pause, self._resume)
         if self._held:
             held = bytes(self._held)
             self._held.clear()
             self._client.write(held)
-        if self.done.done() or self.lane.ended:
+        if (self.done.done() or self.lane.ended) and not self.lane.is_cut:
             self._client.finish()
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Pump:
 
     def _finish(self) -> None:
         self._idle.cancel()
-        if self._committed:
+        if self._committed and not self.lane.is_cut:
             self._client.finish()
         if not self.opened.done():
             self.opened.set_result(None)
@@ -153,9 +153,9 @@ class Pump:
             self.done.set_result(None)
 
     def _idle_too_long(self) -> None:
-        self.failure = idle_error(self._event_idle_s)
-        if self._committed and not self._incoming.finished:
-            self._client.fail(self.failure)
+        made = self.lane.fail(idle_error(self._event_idle_s))
+        if self._committed:
+            self._client.write(made)
         self._finish()
 
     def _put_off(self, data: bytes) -> None:

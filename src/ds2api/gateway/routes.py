@@ -31,13 +31,17 @@ _NEAREST = 3
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of `[models]`. `targets` are ``provider`` or ``provider/model`` as written."""
+    """One line of `[models]`. `targets` are ``provider`` or ``provider/model`` as written; the rest is as in
+    `ResolvedTarget`."""
 
     name: str
     targets: tuple[str, ...]
     losses: LossPolicy = "report"
     tools: ToolStyle = "native"
     tool_format: str = ""
+    tags: frozenset[str] = frozenset()
+    hedge: bool = False
+    rescue: bool = False
 
     @property
     def is_pattern(self) -> bool:
@@ -60,6 +64,9 @@ class ResolvedTarget:
     losses: LossPolicy = "report"
     tools: ToolStyle = "native"
     tool_format: str = ""  # of `prompted.FORMATS`; "" for what the model's name tells
+    tags: frozenset[str] = frozenset()  # only accounts that carry all of these
+    hedge: bool = False  # a late first byte is raced by a second account (`hedging`)
+    rescue: bool = False  # an answer that breaks off is continued elsewhere (`rescue`)
 
     def target(self, flavour: str, account: str, sealer: Sealer) -> Target:
         """The place as a dialect's writers see it, for one account (its tag)."""
@@ -161,7 +168,10 @@ class Routes:
             model = asked
         else:
             model = model.replace("*", matched)
-        return ResolvedTarget(self._providers[provider_name], model, route.losses, route.tools, route.tool_format)
+        provider = self._providers[provider_name]
+        return ResolvedTarget(
+            provider, model, route.losses, route.tools, route.tool_format, route.tags, route.hedge, route.rescue
+        )
 
     def _home(self, model: str) -> Provider | None:
         """Whose model is that? Only its own patterns or list tell, unless there is but one provider."""

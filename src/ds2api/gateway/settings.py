@@ -26,6 +26,9 @@ class Retries:
     # After a provider's fault. The official SDKs try twice more; nginx and Envoy leave the number to the user.
     # Accounts that refuse (rate limit, dead key) do not count: each is asked once and then known.
     max: int = 3
+    # The pause before a provider that failed is asked again, half of it by chance; it doubles with each further fault.
+    # The official SDKs' own first pause is 0.5 s, doubled, and up to a quarter less by chance.
+    pause_first_s: float = 0.5
     # No new attempt when less than this is left of the exchange: it could not end well (R121).
     attempt_least_s: float = 1.0
     # How long a request of a caller without a setting of its own may stand in line.

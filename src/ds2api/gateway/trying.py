@@ -8,7 +8,8 @@ a cancellation (the client left) included.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ds2api.accounts import Ask, Candidate, Lease
 from ds2api.dialects.contract import Asker, Peek
@@ -19,6 +20,7 @@ from ds2api.gateway.client_request import ClientRequest
 from ds2api.gateway.endings import Ending
 from ds2api.gateway.failures import AttemptFailed, nobody_can_serve
 from ds2api.gateway.house import House
+from ds2api.gateway.race import FailedTry, Race, Runner
 from ds2api.gateway.routes import ResolvedTarget
 from ds2api.records import ExchangeRecord
 from ds2api.universal import estimate
@@ -26,20 +28,29 @@ from ds2api.universal.errors import Error, Problem
 from ds2api.universal.usage import Usage
 from ds2api.wire.server import Incoming
 
-__all__ = ["Trying", "Wanted"]
+__all__ = ["Once", "Trying", "Wanted"]
+
+# One try at a place, on a leased account, for a client. None: nobody counted its tokens.
+Once = Callable[[ResolvedTarget, Lease, ClientAnswer], Awaitable[Usage | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Who wants what of the pool. `tags` are the accounts that the request is bound to."""
+    """Who wants what of the pool. `tags` are the accounts that the request is bound to. `beside` names what providers
+    count apart from generating: its limits, and what is held against an account, are its own (R125). `may_race`: its
+    attempts say when they have something for the client (`ClientAnswer.claim`). `goes_on`: whether a place could
+    continue the answer that broke off."""
 
     caller: Caller
     peek: Peek
     tags: tuple[str, ...] = ()
+    beside: str = ""
+    may_race: bool = False
+    goes_on: Callable[[ResolvedTarget], bool] = lambda place: False
 
 
 class Trying:
-    """The tries of one exchange that began at `began_at`."""
+    """The tries of one exchange that began at `began_at`. `run` once."""
 
     def __init__(
         self, house: House, incoming: Incoming, client: ClientAnswer, record: ExchangeRecord, began_at: float
@@ -48,85 +59,130 @@ class Trying:
         self.incoming = incoming
         self.client = client
         self.record = record
-        self._began_at = began_at
+        self._ends_at = began_at + house.deadlines.exchange_total_s
+        self._patience_s = 0.0  # what is left of it
 
-    async def run(
-        self,
-        wanted: Wanted,
-        places: Sequence[ResolvedTarget],
-        once: Callable[[ResolvedTarget, Lease], Awaitable[Usage | None]],
-    ) -> None:
+    async def run(self, wanted: Wanted, places: Sequence[ResolvedTarget], once: Once) -> None:
         """Try `once` on one account after another, as `Attempts` decides, until the client has its answer. Raises
         `Problem` when it has not."""
-        house, caller = self.house, wanted.caller
-        patience_s = house.retries.patience_s if caller.patience_s is None else caller.patience_s
-        patience_ends = house.now() + patience_s
-        attempts = Attempts(house.retries, len(places), self._began_at + house.deadlines.exchange_total_s)
+        house, patience_s = self.house, wanted.caller.patience_s
+        self._patience_s = house.retries.patience_s if patience_s is None else patience_s
+        attempts = Attempts(house.retries, [place.provider.name for place in places], self._ends_at, house.chance)
         step: TryAccount | GiveUp = attempts.first()
+        if wanted.may_race and any(place.hedge for place in places):
+            house.hedging.asked()
         while isinstance(step, TryAccount):
-            offered = [places[index] for index in step.targets]
-            lease = await self._acquire(wanted, offered, patience_ends, step.avoid, attempts.last)
+            targets = step.targets
+            if self.client.cut is not None:
+                targets = tuple(index for index in targets if wanted.goes_on(places[index]))
+                if not targets:
+                    raise Problem(self.client.cut.error)
+            lease = await self._acquire(wanted, [places[index] for index in targets], step, attempts.last)
             attempts.begun()
             self.record.attempts = attempts.count
-            failure = await self._try(offered[lease.target], lease, once)
-            if failure is None:
+            target = targets[lease.target]
+            failed = await self._try_or_race(wanted, places[target], lease, step, once)
+            if not failed:
                 return
-            self.record.tried.append(f"{lease.account.id}: {failure.verdict.reason}")
-            step = attempts.after(
-                failure.error,
-                failure.verdict,
-                step.targets[lease.target],
-                lease.account.id,
-                house.now(),
-                content_sent=self.client.content_sent,
-            )
+            for one in failed:
+                account, cause = one.lease.account.id, one.cause
+                self.record.tried.append(f"{account}: {cause.verdict.reason}")
+                step = attempts.after(
+                    cause.error,
+                    cause.verdict,
+                    target,
+                    account,
+                    house.now(),
+                    patience_s=self._wait_most_s,
+                    content_sent=self.client.content_sent,
+                )
+                if isinstance(step, GiveUp):
+                    break
         raise Problem(step.error)
 
+    async def _try_or_race(
+        self, wanted: Wanted, place: ResolvedTarget, lease: Lease, step: TryAccount, once: Once
+    ) -> list[FailedTry]:
+        """One attempt on `lease` and, where the route hedges and its first byte is late, a second on another account
+        (`race`). Empty: the client has its answer."""
+        if not (place.hedge and wanted.may_race) or wanted.tags or self.client.cut is not None:
+            failed = await self._try(place, lease, once, self.client)
+            return [] if failed is None else [failed]
+        house, hedging = self.house, self.house.hedging
+        leases, where = [lease], (place.provider.name, place.model, wanted.peek.stream)
+
+        def second() -> Runner | None:
+            if not hedging.can_afford:
+                return None
+            avoid = step.avoid | {lease.account.id}
+            ask = replace(self._ask(wanted, [place], TryAccount((0,), avoid)), spare_only=True)
+            spare = house.admission.acquire_now(ask)
+            if spare is None:
+                return None
+            hedging.spend()
+            self.record.hedged = True
+            leases.append(spare)
+            return partial(self._try, place, spare, once)
+
+        try:
+            race = Race(self.client, partial(hedging.took, where), house.now)
+            return await race.run(partial(self._try, place, lease, once), hedging.late_s(where), second)
+        finally:
+            for one in leases:  # a task that is cancelled before its first step has given nothing back
+                house.admission.give_back(one)
+
+    @property
+    def _wait_most_s(self) -> float:
+        """How long the client may stand in line from now on: its patience is for the line alone, and whoever leaves
+        it must have time to be served."""
+        left_s = self._ends_at - self.house.retries.attempt_least_s - self.house.now()
+        return max(0.0, min(self._patience_s, left_s))
+
     async def _acquire(
-        self,
-        wanted: Wanted,
-        offered: Sequence[ResolvedTarget],
-        patience_ends: float,
-        avoid: frozenset[str] = frozenset(),
-        last: Error | None = None,
+        self, wanted: Wanted, offered: Sequence[ResolvedTarget], step: TryAccount, last: Error | None
     ) -> Lease:
         """An account, within the caller's patience. Raises `Problem` if nobody can serve."""
-        house, record, peek = self.house, self.record, wanted.peek
-        ask = Ask(
-            [Candidate(place.provider.name, place.model) for place in offered],
-            patience_ends,
-            wanted.caller.name,
-            peek.affinity,
-            wanted.tags or house.pinned_accounts(peek.pins),
-            estimate.input_tokens(peek.text_bytes, peek.media_count) + (peek.output_limit or 0),
-            avoid,
-        )
+        house, record = self.house, self.record
         asked_at = house.now()
-        granted = await house.admission.acquire(ask)
-        record.wait_s = (record.wait_s or 0.0) + house.now() - asked_at
+        granted = await house.admission.acquire(self._ask(wanted, offered, step))
+        waited_s = house.now() - asked_at
+        record.wait_s = (record.wait_s or 0.0) + waited_s
+        self._patience_s -= waited_s
         if isinstance(granted, Lease):
             return granted
         record.ending = Ending.NO_ACCOUNT
         raise Problem(nobody_can_serve(granted, last, offered))
 
-    async def _try(
-        self,
-        place: ResolvedTarget,
-        lease: Lease,
-        once: Callable[[ResolvedTarget, Lease], Awaitable[Usage | None]],
-    ) -> AttemptFailed | None:
+    def _ask(self, wanted: Wanted, offered: Sequence[ResolvedTarget], step: TryAccount) -> Ask:
+        caller, peek = wanted.caller, wanted.peek
+        beside = f" {wanted.beside}" if wanted.beside else ""
+        return Ask(
+            [Candidate(place.provider.name, place.model + beside, caller.tags | place.tags) for place in offered],
+            self.house.now() + self._wait_most_s,
+            caller.name,
+            caller.weight,
+            peek.affinity,
+            wanted.tags or self.house.pinned_accounts(peek.pins),
+            bool(wanted.tags),
+            estimate.input_tokens(peek.text_bytes, peek.media_count),
+            None if peek.output_limit is None else peek.output_limit * peek.choices,
+            step.avoid,
+            step.retries,
+            step.not_before,
+        )
+
+    async def _try(self, place: ResolvedTarget, lease: Lease, once: Once, client: ClientAnswer) -> FailedTry | None:
         """One attempt on `lease`, which is over when this returns, whatever happens. None: it went well."""
         admission = self.house.admission
         try:
-            usage = await once(place, lease)
+            usage = await once(place, lease, client)
         except AttemptFailed as failure:
-            admission.settle(lease, failure.verdict, announced=failure.announced)
-            return failure
+            admission.settle(lease, failure.verdict, usage=failure.usage, announced=failure.announced)
+            return FailedTry(lease, failure)
         except BaseException:
             admission.give_back(lease)
             raise
-        used = None if usage is None or usage.input_total is None else usage.input_total + (usage.output_total or 0)
-        admission.settle(lease, None, used=used)
+        admission.settle(lease, None, usage=usage)
         if self.incoming.started:
             self.client.served(usage)
         return None

@@ -38,6 +38,8 @@ class ExchangeRecord:
     account: str = ""
     upstream_id: str = ""  # the provider's own request id
     attempts: int = 0
+    hedged: bool | None = None  # a second attempt was begun beside the first
+    rescued: int | None = None  # how often an answer that broke off was continued
     tried: list[str] = field(default_factory=list)  # account: verdict, for each attempt that failed
     wait_s: float | None = None  # in line for an account
     first_byte_s: float | None = None
@@ -132,6 +134,7 @@ def _text_line(record: ExchangeRecord, wall_s: float) -> str:
         words.append(f"attempts={record.attempts}")
     if record.tried:
         words.append("tried=[" + ", ".join(record.tried) + "]")
+    words += [name for name in ("hedged", "rescued") if getattr(record, name)]
     for name, seconds in (("wait", record.wait_s), ("first", record.first_byte_s), ("total", record.total_s)):
         if seconds is not None and (name != "wait" or seconds >= 0.001):
             words.append(f"{name}={seconds * 1000:.0f}ms")

@@ -25,8 +25,9 @@ __all__ = ["Loss", "LossCode", "LossPolicy", "Losses"]
 LossPolicy = Literal["refuse", "report", "allow"]
 
 # dropped: the field is gone. approximated: something near it was sent. emulated: the gateway does it itself.
-# clamped: a value was moved to the nearest allowed one. estimated: a figure is the gateway's own guess.
-LossCode = Literal["dropped", "approximated", "emulated", "clamped", "estimated"]
+# clamped: a value was moved to the nearest allowed one. estimated: a figure is the gateway's own guess. rescued: the
+# answer broke off and was continued elsewhere.
+LossCode = Literal["dropped", "approximated", "emulated", "clamped", "estimated", "rescued"]
 
 
 @dataclass(frozen=True, slots=True)

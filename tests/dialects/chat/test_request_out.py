@@ -206,6 +206,10 @@ def test_trailing_assistant_is_a_prefill_only_where_it_can_be_one() -> None:
     body, outgoing = write(request(*turns), target("mistral", "mistral-large"))
     assert body["messages"][-1] == {"role": "assistant", "content": "The answer is", "prefix": True}
     assert losses(outgoing) == []
+    body, outgoing = write(request(*turns), target("vllm", "qwen3"))
+    assert (body["add_generation_prompt"], body["continue_final_message"]) == (False, True)
+    assert losses(outgoing) == []
+    assert "continue_final_message" not in write(request(turns[0]), target("vllm", "qwen3"))[0]
 
 
 def test_empty_assistant_stands_between_tool_and_user_for_mistral_models() -> None:

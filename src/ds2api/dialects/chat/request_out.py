@@ -47,6 +47,7 @@ def write_request(request: Request, target: Target) -> Outgoing:
     body: dict[str, Any] = {"model": target.model, "stream": request.stream}
     _write_stream_options(request, body, destination)
     body["messages"] = written_messages(request, destination)
+    _write_prefill(body, destination)
     write_tools(request, body, destination)
     _write_limit(request, body, destination)
     write_reasoning(request, body, destination)
@@ -64,6 +65,14 @@ def write_request(request: Request, target: Target) -> Outgoing:
         losses=destination.losses.items,
         restore=destination.restore,
     )
+
+
+def _write_prefill(body: dict[str, Any], destination: Destination) -> None:
+    """vLLM and SGLang close the last turn and begin another, unless they are told to go on with it (vLLM refuses the
+    one field without the other)."""
+    is_open = body["messages"][-1:] and body["messages"][-1]["role"] == "assistant"
+    if is_open and destination.flavour.prefill == "continue" and not destination.is_same:
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
 
 
 def _put(body: dict[str, Any], name: str, value: Any, path: str, destination: Destination) -> None:

@@ -264,7 +264,7 @@ def _prefill(messages: list[_Message], destination: Destination) -> None:
             reason = "the conversation ends with the assistant, and this chat server cannot continue its words"
             destination.losses.refuse_soft(last.path, reason, "approximated")
         case "continue" | "trailing":
-            pass
+            pass  # what "continue" needs stands beside the messages (`request_out`)
 
 
 def _in_strict_order(messages: list[_Message], destination: Destination) -> list[_Message]:

@@ -222,7 +222,7 @@ def _read(status: int, headers: Mapping[str, str], value: Any) -> Error:
         param if isinstance(param, str) and param else None,
         retry_after_s,
         status=status or 200,
-        code=reason or quota,
+        code=quota or reason if kind is Kind.RATE_LIMITED else reason or quota,
         type=word,
         details=listed,
     )

@@ -1,0 +1,119 @@
+"""Where requests wait for one model at one provider: a fair line.
+
+Start-time fair queueing (Goyal 1996): each caller has a clock that goes on by what is served to it, divided by its
+weight; who is furthest behind goes first, and whoever comes anew starts at the line's clock, not at zero. So a caller
+that asks for less than its share waits as if it were alone, and a greedy one waits for itself. What is counted is the
+part of the accounts' time that a request takes (the dominant limit of its cost), not requests.
+
+A caller's own requests are served in the order in which they came. A ticket may stand in several lines (one for each
+target); whichever serves it first has it, the others drop it when it comes up. Serving costs O(log callers).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ds2api.accounts.ask import Ask
+
+if TYPE_CHECKING:
+    from ds2api.accounts.lane import Lane
+
+__all__ = ["FairLine", "Ticket"]
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A place in the line. `wake_at` is the earliest clock at which it could be served by time alone, as far as was
+    known when it was given out."""
+
+    ask: Ask
+    wake_at: float
+    since: float = 0.0
+    is_over: bool = False
+    lanes: list[tuple[Lane, int]] = field(default_factory=list)  # where it stands, and for which target
+    joins_at: float = 0.0  # till then it waits for `home` alone
+    home: str | None = None  # the account that it also waits for
+
+
+class _Queue:
+    """One caller's tickets in one line."""
+
+    __slots__ = ("clock", "count", "tickets")
+
+    def __init__(self, clock: float) -> None:
+        self.clock = clock
+        self.count = 0  # those that are not over
+        self.tickets: deque[Ticket] = deque()
+
+
+class FairLine:
+    def __init__(self) -> None:
+        self._queues: dict[str, _Queue] = {}
+        self._heap: list[tuple[float, int, _Queue]] = []
+        self._serials = itertools.count()
+        self._clock = 0.0
+        self.count = 0
+
+    def push(self, ticket: Ticket) -> None:
+        queue = self._queues.get(ticket.ask.caller)
+        if queue is None:
+            queue = self._queues[ticket.ask.caller] = _Queue(self._clock)
+        if not queue.tickets:
+            queue.clock = max(queue.clock, self._clock)
+            heapq.heappush(self._heap, (queue.clock, next(self._serials), queue))
+        queue.tickets.append(ticket)
+        queue.count += 1
+        self.count += 1
+
+    def first(self) -> Ticket | None:
+        """Whose turn it is."""
+        while self._heap:
+            clock, serial, queue = self._heap[0]
+            while queue.tickets and queue.tickets[0].is_over:
+                queue.tickets.popleft()
+            if not queue.tickets:
+                heapq.heappop(self._heap)
+            elif clock < queue.clock:  # served out of turn
+                heapq.heapreplace(self._heap, (queue.clock, serial, queue))
+            else:
+                return queue.tickets[0]
+        if self._queues:  # the line is empty: who comes next starts alike
+            self._queues.clear()
+            self._clock = 0.0
+        return None
+
+    def leave(self, ticket: Ticket, served: float | None = None) -> None:
+        """`ticket`, which is over, has been served here (`served`: how much of the accounts' time it takes), or goes
+        away unserved."""
+        self.count -= 1
+        queue = self._queues.get(ticket.ask.caller)
+        if queue is None:
+            return
+        queue.count -= 1
+        if served is not None:
+            self._clock = max(self._clock, queue.clock)
+            queue.clock += served / max(ticket.ask.weight, 1e-3)
+
+    def lead(self, caller: str, other: str) -> float:
+        """By how much `caller` has had more than `other`."""
+        mine, theirs = self._queues.get(caller), self._queues.get(other)
+        return (self._clock if mine is None else mine.clock) - (self._clock if theirs is None else theirs.clock)
+
+    def ahead(self, caller: str) -> int:
+        """How many requests go before the next one of `caller`, at most: all, or, where it has few of its own, as many
+        of each other caller's."""
+        own = self._queues.get(caller)
+        mine = 1 + (own.count if own is not None else 0)
+        active = len(self._heap) + (mine == 1)
+        return min(self.count, mine * max(1, active) - 1)
+
+    def waiting(self) -> dict[str, int]:
+        """By caller, for people."""
+        return {caller: queue.count for caller, queue in self._queues.items() if queue.count}
+
+    def tickets(self) -> list[Ticket]:
+        return [ticket for queue in self._queues.values() for ticket in queue.tickets if not ticket.is_over]

@@ -1,0 +1,204 @@
+"""Who is there: the accounts of a provider (that carry certain tags), by priority and limit group.
+
+A *bench* is one limit group's accounts of one priority: what is chosen first, since a bucket belongs to the group; then
+one of its accounts takes the turn. Only who may serve now sits on it. A *tier* is all benches of one priority. Whoever
+is out is kept with the time of the return, and sits down again when somebody looks after that time.
+
+Nothing here knows a model; `shelf` does. Adding, finding, sitting down and getting up are O(1) or O(log n).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from bisect import bisect
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ds2api.accounts.account import Account
+
+if TYPE_CHECKING:
+    from ds2api.accounts.shelf import Offer
+
+__all__ = ["Bench", "Roster", "Tier"]
+
+# Places on the ring for each unit of weight: with 64 the shares of ten equal accounts differ by about a tenth, and the
+# ring of 10,000 takes 25 MB. What falls unevenly is moved by the load (`shelf`).
+_POINTS = 64
+_POINTS_MOST = 200_000
+_64_BITS = (1 << 64) - 1
+# Accounts of one group that are looked at for one that is not avoided.
+_LOOK = 16
+
+
+class Bench:
+    """The accounts of one limit group in one tier. `offers`: the models that it has served, on the shelves of its tier.
+    `parked`: those that nobody looks at while nobody sits here."""
+
+    __slots__ = ("accounts", "group", "in_flight", "offers", "parked", "seated", "share", "tier")
+
+    def __init__(self, group: str, tier: Tier) -> None:
+        self.group = group
+        self.tier = tier
+        self.accounts: dict[str, Account] = {}
+        self.seated: OrderedDict[str, Account] = OrderedDict()
+        self.offers: dict[str, Offer] = {}
+        self.parked: list[Offer] = []
+        self.in_flight = 0
+        self.share = 0.0
+
+    @property
+    def load(self) -> float:
+        return self.in_flight / self.share if self.share else float(self.in_flight)
+
+    def seat(self, account: Account) -> None:
+        """It may serve. Harmless twice."""
+        if account.id in self.seated:
+            return
+        self.seated[account.id] = account
+        if self.parked:
+            parked, self.parked = self.parked, []
+            for offer in parked:
+                offer.shelf.put(offer)
+
+    def unseat(self, account: Account) -> None:
+        """It may not. Harmless twice."""
+        self.seated.pop(account.id, None)
+
+    def member(self, model: str, avoid: frozenset[str], now: float) -> Account | None:
+        """Whose turn it is: the one that has waited longest, if it may serve `model` and is not to be avoided."""
+        if not self.seated:
+            return None
+        for account in itertools.islice(self.seated.values(), _LOOK):
+            rest = account.rests.get(model)
+            if account.id not in avoid and account.weight > 0 and (rest is None or rest.until <= now):
+                return account
+        return None
+
+    def took(self, account: Account) -> None:
+        """It has just begun an attempt: the others go first next time."""
+        self.in_flight += 1
+        if account.id in self.seated:
+            self.seated.move_to_end(account.id)
+
+
+class Tier:
+    """The accounts of one priority."""
+
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
+        self.benches: list[Bench] = []
+        self._by_group: dict[str, Bench] = {}
+        self.full: set[str] = set()  # whose next end frees a place
+        self._away: list[tuple[float, int, Account]] = []  # a heap: when each may sit down again
+        self._serials = itertools.count()
+        self._ring: list[tuple[int, Account]] = []
+
+    def add(self, account: Account) -> Bench:
+        bench = self._bench(account.group)
+        bench.accounts[account.id] = account
+        bench.share += account.share
+        account.benches.append(bench)
+        self.look_at(account)
+        return bench
+
+    def move(self, account: Account, bench: Bench) -> None:
+        """Its group has been found out: from its own `bench` to the group's. What it has running counts there."""
+        del bench.accounts[account.id]
+        bench.unseat(account)
+        bench.share -= account.share
+        account.benches.remove(bench)
+        bench.in_flight -= account.in_flight
+        self.add(account).in_flight += account.in_flight
+
+    def look_at(self, account: Account) -> None:
+        """Its health or what it has running has changed: it sits down, or gets up until its time."""
+        bench = next(bench for bench in account.benches if bench.tier is self)
+        ready_at = account.ready_at
+        self.full.discard(account.id)
+        if account.is_full:
+            bench.unseat(account)
+            if ready_at < float("inf"):
+                self.full.add(account.id)
+        elif ready_at == float("-inf"):
+            bench.seat(account)
+        else:
+            bench.unseat(account)
+            heapq.heappush(self._away, (ready_at, next(self._serials), account))
+
+    def returns(self, now: float) -> None:
+        """Whose time is over sits down."""
+        away = self._away
+        while away and away[0][0] <= now:
+            _, _, account = heapq.heappop(away)
+            if account.ready_at <= now and not account.is_full:
+                for bench in account.benches:
+                    if bench.tier is self:
+                        bench.seat(account)
+
+    def next_return(self) -> tuple[float, Account | None]:
+        """When somebody is back, if nobody is there; infinity and whoever it is if no clock helps."""
+        away = self._away
+        while away:
+            at, _, account = away[0]
+            if account.ready_at == at and any(bench.tier is self for bench in account.benches):
+                return at, account
+            heapq.heappop(away)  # known better since
+        return float("inf"), None
+
+    def from_spot(self, spot: int) -> Iterator[Account]:
+        """The accounts in the order of a hash ring, from `spot` (64 bits) on: the same for everybody who asks, and as
+        long as nobody comes or goes (Karger 1997)."""
+        ring = self._ring or self._make_ring()
+        start = bisect(ring, spot, key=lambda point: point[0])
+        for index in range(len(ring)):
+            yield ring[(start + index) % len(ring)][1]
+
+    def _make_ring(self) -> list[tuple[int, Account]]:
+        accounts = [account for bench in self.benches for account in bench.accounts.values() if account.weight > 0]
+        most = max(1, _POINTS_MOST // max(1, len(accounts)))
+        ring = [
+            (_mixed(account.spot, point), account)
+            for account in accounts
+            for point in range(min(most, max(1, round(_POINTS * account.weight))))
+        ]
+        ring.sort(key=lambda point: point[0])
+        self._ring = ring
+        return ring
+
+    def _bench(self, group: str) -> Bench:
+        bench = self._by_group.get(group)
+        if bench is None:
+            bench = self._by_group[group] = Bench(group, self)
+            self.benches.append(bench)
+        return bench
+
+
+class Roster:
+    """The accounts of `provider` that carry all of `tags`, as tiers in the order of their priority."""
+
+    def __init__(self, provider: str, tags: frozenset[str], accounts: Iterable[Account]) -> None:
+        self.provider = provider
+        self.tags = tags
+        tiers: dict[int, Tier] = {}
+        self.bench_of: dict[str, Bench] = {}  # by account
+        for account in accounts:
+            if tags <= account.tags:
+                tier = tiers.setdefault(account.priority, Tier(account.priority))
+                self.bench_of[account.id] = tier.add(account)
+        self.tiers = [tiers[priority] for priority in sorted(tiers)]
+
+    def regroup(self, account: Account) -> None:
+        """`account.group` has changed."""
+        bench = self.bench_of.get(account.id)
+        if bench is not None:
+            bench.tier.move(account, bench)
+            self.bench_of[account.id] = next(one for one in account.benches if one.tier is bench.tier)
+
+
+def _mixed(spot: int, point: int) -> int:
+    """The finalizer of splitmix64 (Steele 2014)."""
+    mixed = ((spot + point * 0x9E3779B97F4A7C15) & _64_BITS) * 0xBF58476D1CE4E5B9 & _64_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
+    return mixed ^ (mixed >> 31)
