@@ -9,9 +9,11 @@ RUN /opt/ds2api/bin/python -m compileall -q /opt/ds2api/lib/python3.13/site-pack
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin ds2api \
- && mkdir /etc/ds2api
+ && mkdir /etc/ds2api \
+ && install -d -o 10001 -m 0700 /var/lib/ds2api
 COPY --from=build /opt/ds2api /opt/ds2api
-ENV PATH=/opt/ds2api/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+# What the pool has learned is kept in /var/lib/ds2api over a restart; a volume there keeps it over a new container too.
+ENV PATH=/opt/ds2api/bin:$PATH PYTHONDONTWRITEBYTECODE=1 XDG_STATE_HOME=/var/lib
 WORKDIR /etc/ds2api
 USER 10001
 EXPOSE 8787

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import stat
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -370,6 +371,16 @@ def test_every_setting_is_printed_with_its_reason() -> None:
             while not lines[at - 1].startswith(("# ", "[")):  # settings that belong together share theirs
                 at -= 1
             assert lines[at - 1].startswith("# "), f"{table}.{name} has no reason"
+
+
+def test_the_example_of_the_pools_page_is_a_configuration() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "pool.md").read_text(encoding="utf-8")
+    table = tomllib.loads(text.partition("```toml")[2].partition("```")[0].replace("sha256:…", key_hash("k")))
+    keys = {f"KEY_{name}": f"{KEY}-{name}" for name in ("FREE", "WORK", "LAB", "PAID")}
+    accounts = {account.id: account for account in from_mapping(table, keys).accounts}
+    assert accounts["openai/work"].limits_for("gpt-4.1-mini") == AccountLimits(rpm=100, tpm=200_000)
+    assert accounts["openai/work"].group == accounts["openai/lab"].group
+    assert accounts["openai/paid"].priority == 1
 
 
 def test_settings_page_of_the_documentation_is_the_printed_one() -> None:

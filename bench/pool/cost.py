@@ -11,12 +11,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from random import Random
 from types import FrameType
 from typing import Any
 
-from ds2api.accounts import Account, AccountLimits, Ask, Candidate, Lease, Pool, Ticket
+from ds2api.accounts import Account, AccountLimits, Ask, Candidate, Lease, Pool
 from ds2api.universal.usage import Usage
 
 __all__ = ["SIZES", "Cost", "costs", "table"]
@@ -51,24 +51,22 @@ class _Load:
         self._step_s = 60 / _RPM / accounts * (10 if state.startswith("spread") else 1.001)
         if not state.startswith("spread"):
             self._spend(accounts)
-        for _ in range(1_000 if state.startswith("line") else 0):
-            if isinstance(self.pool.acquire(self._ask(), self.now), Lease):
-                raise RuntimeError("the pool is not spent")
-        self._is_line = state.startswith("line")
+        while state.startswith("line") and self.pool.waiting < 1_000:
+            if isinstance(answer := self.pool.acquire(self._ask(), self.now), Lease):
+                self._end(answer)
 
-    def _ask(self) -> Ask:
+    def _ask(self, *, is_alone: bool = False) -> Ask:
         self._number += 1
-        affinity = str(self._number % 1_000) if self._has_conversations else None
+        affinity = str(self._number % 1_000) if self._has_conversations and not is_alone else None
         return Ask([Candidate("p", "m")], self.now + 1e6, affinity=affinity, input_tokens=1_000, output_limit=500)
 
     def _spend(self, accounts: int) -> None:
-        for _ in range(accounts * 100):
-            answer = self.pool.acquire(self._ask(), self.now)
-            if not isinstance(answer, Lease):
-                if isinstance(answer, Ticket):
-                    self.pool.cancel(answer)
-                return
-            self._end(answer)
+        """Use everything up, and go on for two turns of all accounts: their free slots come one after another."""
+        while not self.pool.waiting:
+            if isinstance(answer := self.pool.acquire(self._ask(is_alone=True), self.now), Lease):
+                self._end(answer)
+        for _ in range(2 * accounts):
+            self.one()
 
     def _end(self, lease: Lease) -> None:
         self.pool.hear(lease, self.now)
@@ -81,8 +79,7 @@ class _Load:
         if isinstance(answer, Lease):
             self._end(answer)
             return
-        grants = self.pool.tick(self.now)
-        for grant in grants:
+        for grant in self.pool.tick(self.now):
             if isinstance(grant.outcome, Lease):
                 self._end(grant.outcome)
 
@@ -136,7 +133,3 @@ def table(found: list[Cost]) -> tuple[str, bool]:
         cells = [f"{one.microseconds:.1f} µs, {one.heap_operations:.1f} heap operations" for one in row]
         lines.append(f"| {state} | " + " | ".join(cells) + f" | {ratio:.2f} |")
     return "\n".join(lines), reached
-
-
-def plain(found: list[Cost]) -> list[dict[str, Any]]:
-    return [asdict(one) for one in found]

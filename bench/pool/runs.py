@@ -7,9 +7,10 @@ that peers use (they know no limits, told or not). What comes back is small: `Ro
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from random import Random
 from typing import Any
@@ -84,28 +85,39 @@ def judged(scenario: Scenario, who: str, seed: int, ours: Figures, ideal: Figure
     return row
 
 
-def _task(task: tuple[int, int, Times]) -> list[dict[str, Any]]:
-    number, seed, times = task
-    scenario = SCENARIOS[number]
+# A scenario's number, and another load than its own where one is wanted. (A scenario holds functions, and so cannot be
+# sent to another process itself.)
+Wanted = tuple[int, float | None]
+
+
+def _task(task: tuple[Wanted, int, Times]) -> list[dict[str, Any]]:
+    wanted, seed, times = task
+    scenario = _scenario(wanted)
     ideal = run(scenario, "ideal", seed, times)
     rows = [judged(scenario, who, seed, run(scenario, who, seed, times), ideal, times) for who in WHO]
     return [asdict(row) for row in rows]
 
 
-def by_scenario(wanted: Sequence[int], seeds: int, times: Times) -> Iterator[tuple[Scenario, dict[str, list[Row]]]]:
+def _scenario(wanted: Wanted) -> Scenario:
+    number, load = wanted
+    return SCENARIOS[number] if load is None else replace(SCENARIOS[number], load=load)
+
+
+def by_scenario(wanted: Sequence[Wanted], seeds: int, times: Times) -> Iterator[tuple[Scenario, dict[str, list[Row]]]]:
     """The rows of each wanted scenario as soon as all of its seeds are through, in order."""
-    tasks = [(number, seed, times) for number in wanted for seed in range(seeds)]
+    tasks = [(one, seed, times) for one in wanted for seed in range(seeds)]
     with get_context("spawn").Pool(os.cpu_count()) as workers:
         results = workers.imap(_task, tasks)
-        for place, number in enumerate(wanted):
+        for place, one in enumerate(wanted):
+            scenario = _scenario(one)
             found: dict[str, list[Row]] = {who: [] for who in WHO}
             for seed in range(seeds):
                 share = (place * seeds + seed) / len(tasks)
-                say(f"{share:4.0%} {SCENARIOS[number].name}, seed {seed + 1} of {seeds}")
+                say(f"{share:4.0%} {scenario.name}, seed {seed + 1} of {seeds}")
                 for row in next(results):
                     found[row["who"]].append(Row(**row))
             say("")
-            yield SCENARIOS[number], found
+            yield scenario, found
 
 
 def say(text: str) -> None:
@@ -117,7 +129,7 @@ def say(text: str) -> None:
 def worst(rows: Sequence[Row]) -> Row:
     """The worst of each figure over the seeds (each may be of another one), and each kind of miss once."""
     least = min(rows, key=lambda row: row.goodput)
-    misses = {one.split(" ")[0]: f"{one} (seed {row.seed})" for row in rows for one in row.missed}
+    misses = {re.sub(r"[\d.]+", "", one): f"{one} (seed {row.seed})" for row in rows for one in row.missed}
     return Row(
         least.scenario, least.who, least.seed, least.goodput, max(row.seen for row in rows),
         max(row.waste for row in rows), min(row.affinity for row in rows), max(row.wait_p50_s for row in rows),

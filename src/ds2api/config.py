@@ -30,15 +30,9 @@ from ds2api.stores import StoreLimits
 from ds2api.wire.settings import Limits, Timeouts, TlsServer
 
 __all__ = [
-    "SETTINGS",
-    "Config",
-    "ConfigError",
-    "from_environment",
-    "from_file",
-    "from_mapping",
-    "listens_at",
-    "setting_names",
-]
+    "DEFAULT_LISTEN", "SETTINGS", "Config", "ConfigError", "from_environment", "from_file", "from_mapping",
+    "listens_at", "setting_names",
+]  # fmt: skip
 
 DEFAULT_LISTEN = "127.0.0.1:8787"
 

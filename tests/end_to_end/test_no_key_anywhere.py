@@ -1,7 +1,6 @@
 """No key, of an account or of a caller, stands in anything that the gateway gives out: answers, errors, head fields,
-logs of either form, `repr`, traces, the pool as its operator sees it, its state file, a running object that somebody
-looks at. Providers that repeat the
-key in their errors, as some do, are no way round it.
+logs of either form, `repr`, traces, the pool as its operator sees it, its state file. Providers that repeat the key in
+their errors, as some do, are no way round it.
 
 Beside this file every log of every gateway in this folder is searched (`harness.gateway_for`), every output of the
 command line (`test_cli.py`), and whatever pytest captured of each test (`conftest.py`).

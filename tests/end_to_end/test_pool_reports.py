@@ -151,6 +151,18 @@ def test_r107_a_model_that_always_fails_takes_no_other_with_it() -> None:
         assert {seen(gateway, f"p/{name}").health for name in "abc"} == {"ready"}
 
 
+def test_a_spent_retry_budget_is_no_rate_limit() -> None:
+    """Whatever holds up the next attempt: the client hears what the provider has done."""
+
+    def script(received: Received) -> Reply:
+        return chat_error(500, type_="server_error")
+
+    circuit = {"circuit_failures": 1000}
+    with pooled("chat", "abc", script, pool=circuit) as (mock, gateway):
+        assert {post(gateway, "chat").status for _ in range(60)} == {502}
+        assert len(mock.received) < 120, "the budget holds"
+
+
 def gemini_refusal(quota_id: str | None, delay: str) -> dict[str, Any]:
     details: list[dict[str, Any]] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]
     if quota_id is not None:

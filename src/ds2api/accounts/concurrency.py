@@ -33,7 +33,7 @@ class Concurrency:
         if self._refused_at is None:
             return
         if running >= self._refused_at:
-            self._refused_at, self._refusals, self.most = None, 0, self._configured
+            self.forget()
             return
         self._accepted += 1
         if self.most is not None and self._accepted >= _TRY_AFTER:
@@ -50,3 +50,7 @@ class Concurrency:
             return False
         self.most = self._refused_at - 1
         return True
+
+    def forget(self) -> None:
+        """Whatever was learned was a mistake, or is over."""
+        self._refused_at, self._refusals, self._accepted, self.most = None, 0, 0, self._configured

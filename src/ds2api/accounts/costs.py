@@ -46,9 +46,11 @@ class Estimates:
         self._uncached = [1.0, 1.0]  # real uncached input / guess: elsewhere, at the account of the turn before
         self._output = _FIRST_OUTPUT
 
-    def cost(self, input_tokens: float, output_limit: float | None, *, is_home: bool) -> Cost:
-        """The cost of a request whose input is guessed as `input_tokens`."""
-        total = input_tokens * (self._total + _CAUTION * self._error)
+    def cost(
+        self, input_tokens: float, output_limit: float | None, *, is_home: bool, caution: float = _CAUTION
+    ) -> Cost:
+        """The cost of a request whose input is guessed as `input_tokens`; without `caution` the likely one."""
+        total = input_tokens * (self._total + caution * self._error)
         output = self._output if output_limit is None else min(self._output, output_limit)
         most = self._output if output_limit is None else output_limit
         return Cost(1.0, total + most, min(total, input_tokens * self._uncached[is_home]), output)

@@ -53,7 +53,11 @@ class Service:
         open_ = (one for one in (self.provider.circuit, self.circuit) if one.free_at() > float("-inf"))
         return next((one.verdict for one in open_), None)
 
+    def likely_cost(self, ask: Ask) -> Cost:
+        return self.estimates.cost(ask.input_tokens, ask.output_limit, is_home=False, caution=0.0)
+
     def cost(self, ask: Ask, *, is_home: bool) -> Cost:
+        """What is reserved for it."""
         return self.estimates.cost(ask.input_tokens, ask.output_limit, is_home=is_home)
 
 
@@ -71,6 +75,11 @@ class Lane:
         if bench is None:
             return None
         return self.shelves[self.roster.tiers.index(bench.tier)].offer(account, bench)
+
+    @property
+    def serving(self) -> int:
+        """How many limit groups may serve."""
+        return sum(shelf.serving for shelf in self.shelves)
 
     def seconds(self, cost: Cost) -> float | None:
         """How much of the time of all accounts together `cost` takes, None where no limit is known."""

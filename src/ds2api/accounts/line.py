@@ -35,6 +35,7 @@ class Ticket:
     since: float = 0.0
     is_over: bool = False
     lanes: list[tuple[Lane, int]] = field(default_factory=list)  # where it stands, and for which target
+    seconds: float = 0.0  # of the accounts' time that it takes
     joins_at: float = 0.0  # till then it waits for `home` alone
     home: str | None = None  # the account that it also waits for
 
@@ -42,11 +43,12 @@ class Ticket:
 class _Queue:
     """One caller's tickets in one line."""
 
-    __slots__ = ("clock", "count", "tickets")
+    __slots__ = ("clock", "count", "seconds", "tickets")
 
     def __init__(self, clock: float) -> None:
         self.clock = clock
         self.count = 0  # those that are not over
+        self.seconds = 0.0  # of the accounts' time that they take
         self.tickets: deque[Ticket] = deque()
 
 
@@ -57,8 +59,11 @@ class FairLine:
         self._serials = itertools.count()
         self._clock = 0.0
         self.count = 0
+        self.seconds = 0.0
 
-    def push(self, ticket: Ticket) -> None:
+    def push(self, ticket: Ticket, seconds: float) -> None:
+        """At the end, with so much of the accounts' time to be spent on it."""
+        ticket.seconds = seconds
         queue = self._queues.get(ticket.ask.caller)
         if queue is None:
             queue = self._queues[ticket.ask.caller] = _Queue(self._clock)
@@ -67,7 +72,9 @@ class FairLine:
             heapq.heappush(self._heap, (queue.clock, next(self._serials), queue))
         queue.tickets.append(ticket)
         queue.count += 1
+        queue.seconds += seconds
         self.count += 1
+        self.seconds += seconds
 
     def first(self) -> Ticket | None:
         """Whose turn it is."""
@@ -89,11 +96,13 @@ class FairLine:
     def leave(self, ticket: Ticket, served: float | None = None) -> None:
         """`ticket`, which is over, has been served here (`served`: how much of the accounts' time it takes), or goes
         away unserved."""
-        self.count -= 1
         queue = self._queues.get(ticket.ask.caller)
         if queue is None:
             return
+        self.count -= 1
         queue.count -= 1
+        queue.seconds -= ticket.seconds
+        self.seconds = self.seconds - ticket.seconds if self.count else 0.0
         if served is not None:
             self._clock = max(self._clock, queue.clock)
             queue.clock += served / max(ticket.ask.weight, 1e-3)
@@ -103,13 +112,13 @@ class FairLine:
         mine, theirs = self._queues.get(caller), self._queues.get(other)
         return (self._clock if mine is None else mine.clock) - (self._clock if theirs is None else theirs.clock)
 
-    def ahead(self, caller: str) -> int:
-        """How many requests go before the next one of `caller`, at most: all, or, where it has few of its own, as many
-        of each other caller's."""
+    def wait_s(self, caller: str, seconds: float) -> float:
+        """How long until one more request of `caller` is served, which takes `seconds` of the accounts' time: all that
+        wait go before it, or, where its caller has few, as much of each other caller's as of its own."""
         own = self._queues.get(caller)
-        mine = 1 + (own.count if own is not None else 0)
-        active = len(self._heap) + (mine == 1)
-        return min(self.count, mine * max(1, active) - 1)
+        mine_s = seconds + (own.seconds if own is not None else 0.0)
+        active = len(self._heap) + (own is None or not own.count)
+        return min(self.seconds + seconds, mine_s * max(1, active))
 
     def waiting(self) -> dict[str, int]:
         """By caller, for people."""

@@ -52,7 +52,7 @@ _HOMES_MOST = 65_536
 # Choices that are kept for people to look at.
 _RECENT = 100
 # Whoever is refused because of the line is told up to so much more than the truth, so that not all come back at once.
-_JITTER = 0.1
+_JITTER = 0.05
 # How much of its caller's patience a wait in line may be thought to take: the thought is right within some percent,
 # and to be refused after the wait is worse than before it.
 _PATIENCE_SHARE = 0.95
@@ -579,8 +579,11 @@ class Pool:
             outlook.add(self._home_at(lane, pinned, ask, now), cause, is_by_end=pinned.is_full)
             return
         cost = service.cost(ask, is_home=False)
-        seconds = lane.seconds(cost) if lane.line.count else None
-        line_s = 0.0 if seconds is None else seconds * (lane.line.ahead(ask.caller) + 1)
+        seconds = lane.seconds(service.likely_cost(ask)) if lane.line.count else None
+        line_s = 0.0
+        if seconds is not None:
+            # Each account has on average half of what the next one needs.
+            line_s = max(0.0, lane.line.wait_s(ask.caller, seconds) - seconds * lane.serving / 2)
         for shelf in lane.shelves:
             found = shelf.find(cost, now, self._wall_s)
             at = found if isinstance(found, float) else now  # else somebody stands before this one
@@ -634,7 +637,7 @@ class Pool:
                     self._set_timer(backs_off_until, ticket)
                 continue
             ticket.lanes.append((lane, index))
-            lane.line.push(ticket)
+            lane.line.push(ticket, lane.seconds(lane.service.likely_cost(ask)) or 1.0)
             self._busy[lane] = None
             if lane.wake_at is None:
                 self._wake_lane(lane, ask, now)

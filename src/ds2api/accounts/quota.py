@@ -207,6 +207,9 @@ class Quota:
     def revive(self) -> None:
         """The operator says that it may serve again."""
         self.out_until, self.cause, self._is_gated, self._in_a_row = float("-inf"), None, False, 0
+        self.concurrency.forget()
+        self._buckets = [bucket for bucket in self._buckets if bucket.source != "learned"]
+        self.limits_version += 1
 
     def headroom(self, now: float) -> float:
         """How much of what may go at once is there, of the tightest bucket: 1 is all."""

@@ -63,7 +63,7 @@ class Shelf:
         self._rates = [0.0] * len(KINDS)
         self._unlimited = [0] * len(KINDS)
         self.is_full = False  # the last `find` met somebody who could serve at somebody's end
-        self._serving = 0
+        self.serving = 0
 
     def offer(self, account: Account, bench: Bench) -> Offer:
         """The offer of `account`, which sits on `bench`."""
@@ -199,7 +199,7 @@ class Shelf:
         seconds = [
             60 * cost[kind] / rate
             for kind, rate in enumerate(self._rates)
-            if rate > 0 and not self._unlimited[kind] and self._serving
+            if rate > 0 and not self._unlimited[kind] and self.serving
         ]
         return max(seconds, default=None)
 
@@ -207,7 +207,7 @@ class Shelf:
         for sign, counted in ((-1, offer.counted), (1, limits)):
             if counted is None:
                 continue
-            self._serving += sign
+            self.serving += sign
             for kind, limit in enumerate(counted):
                 if limit is None:
                     self._unlimited[kind] += sign

@@ -74,6 +74,8 @@ def nobody_can_serve(refused: Refused, last: Error | None, places: Sequence[Reso
     providers = ", ".join(sorted({place.provider.name for place in places}))
     wait_s = refused.retry_after_s
     match refused.kind:
+        case _ if last is not None and last.fault is Fault.PROVIDER:
+            return last.with_(retry_after_s=last.retry_after_s or wait_s)
         case Kind.RATE_LIMITED:
             message = f"every account at {providers} has reached its rate limit"
         case Kind.QUOTA_EXHAUSTED:
@@ -81,8 +83,6 @@ def nobody_can_serve(refused: Refused, last: Error | None, places: Sequence[Reso
         case Kind.MODEL_NOT_FOUND:
             message = f"no account at {providers} may use the model {places[0].model!r}"
             return Error(Fault.ACCOUNT, Kind.MODEL_NOT_FOUND, message, "model")
-        case _ if last is not None and last.fault is Fault.PROVIDER:
-            return last.with_(retry_after_s=last.retry_after_s or wait_s)
         case Kind.UNAUTHENTICATED | Kind.FORBIDDEN:
             message = f"{providers} refuses the accounts that this gateway has ({refused.reason})"
             return Error(Fault.PROVIDER, Kind.UPSTREAM_FAILED, message)

@@ -6,7 +6,9 @@ read is told in one line and left out, what cannot be written is told once. A fi
 written over. It holds no key; only its owner may read it all the same.
 
 Only the snapshot is made on the event loop; writing happens in a thread, and only when something changed. Measured
-(`python bench/state_file.py`): SNAPSHOT_FIGURES.
+(`PYTHONPATH=src python bench/state_file.py`; two models an account): the loop stands still for 0.03 ms with 10
+accounts, 1.1 ms with 300, 76 ms with 10,000; the thread takes 1 ms, 18 ms for the 4 MB of 10,000. A large pool is asked
+more rarely, so that the snapshots take a hundredth of the loop's time at most.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ __all__ = ["StateFile", "StateSettings", "default_path"]
 
 # How often at most. What is lost by `kill -9` is what the pool learned in this time: a few refusals.
 EVERY_S = 5.0
+_LEISURE = 100
 _FORMAT = "ds2api pool 1"
 _OURS = b'{"format":"ds2api pool '  # whatever the number
 # 10,000 accounts with some models each are about 10 MB.
@@ -97,13 +101,16 @@ class StateFile:
         """Write what `snapshot` gives whenever it has changed, until `stopped`, and then a last time."""
         if self._is_foreign:
             return
-        is_last = False
+        is_last, pause_s = False, every_s
         while not is_last:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(every_s):
+                async with asyncio.timeout(pause_s):
                     await stopped.wait()
             is_last = stopped.is_set()
-            problem = await asyncio.to_thread(self.write, snapshot())
+            began = time.perf_counter()
+            state = snapshot()
+            pause_s = max(every_s, (time.perf_counter() - began) * _LEISURE)
+            problem = await asyncio.to_thread(self.write, state)
             if problem is not None:
                 self._tell(problem)
             else:

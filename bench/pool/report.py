@@ -1,0 +1,260 @@
+"""The results as one page for somebody who knows nothing of the source: plots as inline SVG, the table, the words.
+
+No script, no font and no picture from elsewhere; colours follow the reader's light or dark setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+__all__ = ["write_report"]
+
+Rows = Sequence[Mapping[str, Any]]
+
+_SHOWN = {"ours, untold": "ds2api", "shuffle": "shuffle", "round robin": "round robin"}
+_CLASS = {"ours, untold": "a", "ours, told": "a", "shuffle": "b", "round robin": "c"}
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 260, 52, 96, 12, 36
+
+_STYLE = """
+:root { --ink: #1c1b19; --soft: #6b6862; --line: #dedbd4; --ground: #fbfaf7; --card: #fff;
+        --a: #1f6fd0; --b: #d9622b; --c: #7a6bc4; --bad: #b3261e; --good: #1b7f4d; }
+@media (prefers-color-scheme: dark) { :root { --ink: #eceae4; --soft: #a09c94; --line: #3a3834; --ground: #171614;
+        --card: #1f1e1b; --a: #6aa9f4; --b: #f0915f; --c: #ada1ee; --bad: #f2877f; --good: #63c491; } }
+* { box-sizing: border-box }
+body { margin: 0 auto; max-width: 1080px; padding: 2rem 1.25rem 4rem; background: var(--ground); color: var(--ink);
+       font: 16px/1.55 system-ui, sans-serif }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem } h2 { font-size: 1.15rem; margin: 2.4rem 0 .3rem }
+p { max-width: 68ch; margin: .3rem 0 .8rem } .soft, figcaption { color: var(--soft); font-size: .9rem }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 1rem }
+figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px }
+figure b { display: block; font-weight: 600 } svg { width: 100%; height: auto; display: block }
+svg text { fill: var(--soft); font: 12px system-ui, sans-serif } svg .grid { stroke: var(--line); stroke-width: 1 }
+.a { --own: var(--a) } .b { --own: var(--b) } .c { --own: var(--c) } .bad { --own: var(--bad) }
+svg polyline { fill: none; stroke: var(--own); stroke-width: 2; stroke-linejoin: round }
+svg rect.own, svg circle { fill: var(--own) } svg text.own { fill: var(--own); font-weight: 600 }
+svg rect.asked { fill: var(--line) } svg rect.outage { fill: var(--line); opacity: .6 }
+.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .84rem; width: 100%; white-space: nowrap }
+th, td { text-align: right; padding: .28rem .5rem; border-bottom: 1px solid var(--line) }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 15rem }
+th { color: var(--soft); font-weight: 600 } thead tr:first-child th { border-bottom: 0; text-align: center }
+td.bad { color: var(--bad) } td.good { color: var(--good) } td.first { border-left: 1px solid var(--line) }
+td.missed { text-align: left; white-space: normal; min-width: 13rem }
+"""
+
+
+def write_report(found: Mapping[str, Any]) -> str:
+    """The page for the results of `bench.pool.__main__`."""
+    scenarios, curves = found["scenarios"], found["curves"]
+    down = [row for row in scenarios if row["ours, untold"]["timeline"]]
+    callers = [row for row in scenarios if len(row["ours, untold"]["callers"]) > 1]
+    missed = sum(bool(row[who]["missed"]) for row in scenarios for who in ("ours, told", "ours, untold"))
+    parts = [
+        "<h1>One endpoint, many keys: how the account pool schedules</h1>",
+        (
+            f"<p>A simulator plays traffic of conversations against providers that limit as the real ones do. Three ways "
+            f"of choosing an account meet the very same requests: <b>ds2api</b> as it is; <b>shuffle</b>, any account, "
+            f"five seconds' rest after a refusal; <b>round robin</b>, the next one, with the same rest. Ten keys unless "
+            f"said. ds2api met all goals in {2 * len(scenarios) - missed} of {2 * len(scenarios)} rows, shuffle in "
+            f"{_met(scenarios, 'shuffle')} of {len(scenarios)}, round robin in {_met(scenarios, 'round robin')}.</p>"
+        ),
+        (
+            f'<p class="soft">{escape(found["python"])}; {found["seeds"]} seeds of each scenario, and every figure is its '
+            f"worst seed's. In the plots nobody has told ds2api any limit: it finds them out. Made by "
+            f"<code>python3 tools/dev.py bench --pool</code>.</p>"
+        ),
+        "<h2>More and more load</h2>",
+        (
+            "<p>100 % is all that the keys' limits allow for this mix of requests. Goodput is what clients got, as a part "
+            "of what a scheduler would have reached that sees into the provider's books.</p>"
+        ),
+        '<div class="pair">',
+        _curve(curves, "goodput", "Goodput", "of the ideal scheduler's", (0.4, 1.0)),
+        _curve(curves, "waste", "Waste", "attempts that the provider refused", (0.0, None)),
+        _curve(curves, "affinity", "Affinity", "turns served by the account of the turn before", (0.0, 1.0)),
+        _curve(curves, "wait_p99_s", "Wait", "seconds until the provider took it, the slowest hundredth", (0.0, None)),
+        "</div>",
+        "<h2>A provider goes down for half a minute</h2>",
+        "<p>Answers begun each second, and attempts that were refused. The grey band is the outage.</p>",
+        *(
+            f'<p><b>{escape(row["scenario"])}</b></p><div class="pair">'
+            + "".join(_outage(row[who], name) for who, name in _SHOWN.items())
+            + "</div>"
+            for row in down
+        ),
+        "<h2>Several callers want more than there is</h2>",
+        "<p>Grey: what each caller asked for. Coloured: what it got.</p>",
+        *(
+            f'<p><b>{escape(row["scenario"])}</b></p><div class="pair">'
+            + "".join(_bars(row[who], name, _CLASS[who]) for who, name in _SHOWN.items())
+            + "</div>"
+            for row in callers
+        ),
+        "<h2>Every scenario</h2>",
+        (
+            "<p>“Told”: the limits stand in the configuration. “Untold”: nobody says any. Seen: clients that saw an error "
+            "(above 100 % of load some must). Honest: refusals whose <code>retry-after</code> was within 20 % of what an "
+            "ideal line would have needed.</p>"
+        ),
+        _table(scenarios),
+        "<h2>What a decision costs</h2>",
+        "<p>CPU for choosing an account, hearing its answer's head and settling the account.</p>",
+        _cost(found["cost"]),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width, initial-scale=1"><title>ds2api: how the account pool schedules</title>'
+        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def _met(scenarios: Rows, who: str) -> int:
+    return sum(not row[who]["missed"] for row in scenarios)
+
+
+def _figure(title: str, caption: str, width: int, height: int, marks: Sequence[str]) -> str:
+    return (
+        f"<figure><b>{escape(title)}</b><figcaption>{escape(caption)}</figcaption>"
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(f"{title}: {caption}")}">'
+        + "".join(marks)
+        + "</svg></figure>"
+    )
+
+
+class _Axes:
+    """Where values stand in a plot."""
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
+        self._x, self._y = x, y
+
+    def x(self, value: float) -> float:
+        low, high = self._x
+        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        low, high = self._y
+        return _HEIGHT - _BOTTOM - (min(max(value, low), high) - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+
+    def grid(self, xs: Mapping[float, str], ys: Mapping[float, str]) -> list[str]:
+        right = _WIDTH - _RIGHT
+        marks = [
+            f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{self.y(y):.1f}" y2="{self.y(y):.1f}"/>'
+            f'<text x="{_LEFT - 6}" y="{self.y(y) + 4:.1f}" text-anchor="end">{label}</text>'
+            for y, label in ys.items()
+        ]
+        return marks + [
+            f'<text x="{self.x(x):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{label}</text>'
+            for x, label in xs.items()
+        ]
+
+    def line(self, points: Sequence[tuple[float, float]], kind: str) -> str:
+        placed = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
+        return f'<polyline class="{kind}" points="{placed}"/>'
+
+
+def _apart(wanted: Sequence[tuple[float, str, str]]) -> list[str]:
+    """Labels at the ends of lines, moved so far that none covers another."""
+    marks, last = [], float("-inf")
+    for y, label, kind in sorted(wanted):
+        last = max(y, last + 15)
+        marks.append(f'<text class="own {kind}" x="{_WIDTH - _RIGHT + 8}" y="{last + 4:.1f}">{escape(label)}</text>')
+    return marks
+
+
+def _curve(curves: Rows, figure: str, title: str, caption: str, span: tuple[float, float | None]) -> str:
+    is_share = span[1] == 1.0 or figure == "waste"
+    high = span[1] or max(row[who][figure] for row in curves for who in _SHOWN) * 1.05 or 1.0
+    axes = _Axes((curves[0]["load"], curves[-1]["load"]), (span[0], high))
+    steps = [span[0] + (high - span[0]) * step / 4 for step in range(5)]
+    loads = [row["load"] for row in curves if row["load"] * 4 % 1 == 0]
+    marks = axes.grid(
+        {load: f"{load:.0%}" for load in loads}, {y: f"{y:.0%}" if is_share else f"{y:.1f}" for y in steps}
+    )
+    marks += [axes.line([(row["load"], row[who][figure]) for row in curves], _CLASS[who]) for who in _SHOWN]
+    marks += _apart([(axes.y(curves[-1][who][figure]), name, _CLASS[who]) for who, name in _SHOWN.items()])
+    return _figure(title, caption, _WIDTH, _HEIGHT, marks)
+
+
+def _outage(row: Mapping[str, Any], title: str) -> str:
+    timeline, (began, ended) = row["timeline"][220:300], (240, 270)
+    names = [*["first provider", "second provider"][: len(timeline[0]) - 1], "refused"]
+    kinds = [*["a", "c"][: len(timeline[0]) - 1], "bad"]
+    axes = _Axes((220, 299), (0, max(20, *(max(one) for one in timeline))))
+    width = axes.x(ended) - axes.x(began)
+    band = f'<rect class="outage" x="{axes.x(began):.1f}" y="{_TOP}" width="{width:.1f}" '
+    marks = [f'{band}height="{_HEIGHT - _TOP - _BOTTOM}"/>']
+    marks += axes.grid({x: f"{x} s" for x in (220, 240, 270, 299)}, {y: str(y) for y in (0, 5, 10, 15, 20)})
+    marks += [
+        axes.line([(220 + at, one[place]) for at, one in enumerate(timeline)], kind) for place, kind in enumerate(kinds)
+    ]
+    marks += _apart([(axes.y(timeline[-1][place]), names[place], kind) for place, kind in enumerate(kinds)])
+    refused = sum(one[-1] for one in row["timeline"][began:ended])
+    caption = f"{refused} attempts refused during the outage; {row['seen']} clients saw an error"
+    return _figure(title, caption, _WIDTH, _HEIGHT, marks)
+
+
+def _bars(row: Mapping[str, Any], title: str, kind: str) -> str:
+    callers = row["callers"]
+    most, step = max(asked for asked, _ in callers.values()), 34
+    width = _WIDTH - _LEFT - 150
+    marks = []
+    for place, (caller, (asked, served)) in enumerate(callers.items()):
+        y = _TOP + place * step
+        marks.append(
+            f'<text x="0" y="{y + 15}">{escape(caller)}</text>'
+            f'<rect class="asked" x="90" y="{y}" width="{width * asked / most:.1f}" height="20" rx="3"/>'
+            f'<rect class="own {kind}" x="90" y="{y + 4}" width="{width * served / most:.1f}" height="12" rx="2"/>'
+            f'<text x="{96 + width * asked / most:.1f}" y="{y + 15}">{served:,} of {asked:,}</text>'
+        )
+    caption = f"the worst caller has {row['fairness']:.0%} of its fair share"
+    return _figure(title, caption, _WIDTH, _TOP + len(callers) * step + 4, marks)
+
+
+def _table(scenarios: Rows) -> str:
+    whos = ("ours, told", "ours, untold", "shuffle", "round robin")
+    heads = ("ds2api, told", "ds2api, untold", "shuffle", "round robin")
+    columns = ("goodput", "seen", "waste", "affinity", "wait p99")
+    lines = [
+        "<tr><th></th>" + "".join(f'<th colspan="{len(columns)}">{head}</th>' for head in heads) + "<th></th></tr>"
+    ]
+    lines.append(
+        "<tr><th>scenario</th>"
+        + "".join(f"<th>{one}</th>" for one in columns) * len(whos)
+        + "<th>ds2api missed</th></tr>"
+    )
+    body = []
+    for row in scenarios:
+        cells = [f"<td>{escape(row['scenario'])}</td>"]
+        for who in whos:
+            one = row[who]
+            kind = "bad" if one["missed"] else "good"
+            shown = (
+                f"{one['goodput']:.3f}", f"{one['seen']:,}", f"{one['waste']:.1%}", f"{one['affinity']:.0%}",
+                f"{one['wait_p99_s']:.2f} s",
+            )  # fmt: skip
+            cells += [f'<td class="{kind}{" first" * (not place)}">{value}</td>' for place, value in enumerate(shown)]
+        missed = dict.fromkeys(row["ours, told"]["missed"] + row["ours, untold"]["missed"])
+        cells.append(f'<td class="missed">{escape("; ".join(missed)) or "–"}</td>')
+        body.append("<tr>" + "".join(cells) + "</tr>")
+    return (
+        f'<div class="scroll"><table><thead>{"".join(lines)}</thead><tbody>{"".join(body)}</tbody></table></div>'
+        '<p class="soft">Green: every goal of the scenario is met on every seed; red: one is not on some seed.</p>'
+    )
+
+
+def _cost(costs: Rows) -> str:
+    sizes = sorted({one["accounts"] for one in costs})
+    states = dict.fromkeys(one["state"] for one in costs)
+    found = {(one["state"], one["accounts"]): one["microseconds"] for one in costs}
+    head = "".join(f"<th>{size:,} accounts</th>" for size in sizes)
+    body = "".join(
+        f"<tr><td>{escape(state)}</td>"
+        + "".join(f"<td>{found[state, size]:.0f} µs</td>" for size in sizes)
+        + f"<td>{found[state, sizes[-1]] / found[state, sizes[0]]:.2f}</td></tr>"
+        for state in states
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr><th>the pool is</th>{head}<th>ratio</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
