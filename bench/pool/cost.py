@@ -47,7 +47,7 @@ class _Load:
         self.pool = Pool([Account(f"p/{number}", "p", limits) for number in range(accounts)], random=Random(1))
         self.now = 1_000.0
         self._number = 0
-        self._has_conversations = "conversations" in state
+        self._has_conversations, self._conversations = "conversations" in state, 10 * accounts
         self._step_s = 60 / _RPM / accounts * (10 if state.startswith("spread") else 1.001)
         if not state.startswith("spread"):
             self._spend(accounts)
@@ -57,16 +57,18 @@ class _Load:
 
     def _ask(self, *, is_alone: bool = False) -> Ask:
         self._number += 1
-        affinity = str(self._number % 1_000) if self._has_conversations and not is_alone else None
+        affinity = str(self._number % self._conversations) if self._has_conversations and not is_alone else None
         return Ask([Candidate("p", "m")], self.now + 1e6, affinity=affinity, input_tokens=1_000, output_limit=500)
 
     def _spend(self, accounts: int) -> None:
-        """Use everything up, and go on for two turns of all accounts: their free slots come one after another."""
+        """Use everything up, so that free slots come one after another: all accounts are full, each is used once at
+        another moment, and then all that is left goes at once."""
+        self.now += 60.0
+        for _ in range(accounts):
+            self.one()
         while not self.pool.waiting:
             if isinstance(answer := self.pool.acquire(self._ask(is_alone=True), self.now), Lease):
                 self._end(answer)
-        for _ in range(2 * accounts):
-            self.one()
 
     def _end(self, lease: Lease) -> None:
         self.pool.hear(lease, self.now)

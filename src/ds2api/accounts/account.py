@@ -131,9 +131,12 @@ class Account:
         """Its part of a load that no rate limit divides."""
         return self.weight * (self.limits.concurrency or _CONCURRENCY)
 
-    def succeed(self, model: str) -> None:
-        """An answer came: whatever was held against the account for this model is over."""
+    def succeed(self, model: str, begun_at: float) -> None:
+        """An answer came to an attempt that began at `begun_at`: what was held against the account before that, for
+        this model, is over. (The end of a long answer from before says nothing of the key.)"""
         self.served += 1
+        if begun_at < self.last_at:
+            return
         self.rests.pop(model, None)
         self._proofs = self._in_a_row = 0
         if self.health in (Health.COOLING, Health.SUSPENDED):

@@ -20,7 +20,7 @@ __all__ = ["Announced", "Dimension", "duration_s", "read_announced"]
 _MOST_S = 86_400.0
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|h|m|s)")
 # A network's way is in each; a date or a whole number of seconds is off by up to one.
-_FINE_S, _COARSE_S = 0.05, 1.0
+_FINE_S, _COARSE_S = 0.02, 1.0
 _GO_UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 
@@ -126,6 +126,9 @@ def _dimension(headers: Mapping[str, str], name: str, wall_s: float) -> Dimensio
         return found if found is not None else headers.get(f"x-ratelimit-{part}-{name}")
 
     limit, remaining, reset = one("limit"), one("remaining"), one("reset")
+    if name == "tokens" and limit is None:  # Mistral's name for them
+        limit, remaining = (headers.get(f"x-ratelimitbysize-{part}-minute") for part in ("limit", "remaining"))
+        reset = headers.get("ratelimitbysize-reset")
     if limit is None and remaining is None and reset is None:
         return None
     reset_s = None if reset is None else duration_s(reset, wall_s)

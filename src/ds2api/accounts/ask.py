@@ -68,7 +68,8 @@ class Lease:
     round: int = 0  # of the circuit
     provider_round: int = 0
     input_tokens: float = 0.0
-    is_home: bool = False
+    cached: float = 0.0  # tokens of the turn before, at its account
+    conversation: tuple[str, str, str] | None = None
     running: int = 1  # attempts of the quota at its beginning, itself counted
     is_accepted: bool = False
     is_probe: bool = False

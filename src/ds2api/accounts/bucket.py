@@ -40,13 +40,14 @@ _BELIEVED = 1.0005
 class Bucket:
     """`limit` units a minute of the kind `KINDS[kind]`. `free_at(cost)` tells when, `take` takes."""
 
-    __slots__ = ("burst_s", "full_at", "kind", "limit", "source", "unit_s")
+    __slots__ = ("burst_s", "full_at", "is_exact", "kind", "limit", "source", "unit_s")
 
     def __init__(self, kind: int, limit: float, source: Source, since: float) -> None:
         self.kind = kind
         self.source: Source = source
         self.limit = limit
         self.unit_s = 60.0 / limit
+        self.is_exact = False  # headers tell how full it is, to the tenth of a second
         self.burst_s = max(_BURST_S, self.unit_s)
         # Nobody of ours has taken anything since then. A whole unit must fit at first, however small the limit.
         self.full_at = since + self.burst_s - max(_FIRST_S, self.unit_s)

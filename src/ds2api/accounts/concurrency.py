@@ -2,8 +2,9 @@
 
 A refusal that says nothing may mean "too many a minute" or "too many at a time" (DeepSeek, local engines). The number
 that was running tells them apart: a limit of the second kind refuses at one number and accepts whatever is below it,
-one of the first kind refuses at any number. So the least number that was refused is kept, and given up as soon as an
-attempt beside as many others is accepted. Once it is believed, one more is tried from time to time.
+one of the first kind refuses at any number, sooner or later also below what was believed. So the least number that was
+refused is kept, and given up as soon as an attempt beside as many others is accepted. Once it is believed, one more is
+tried from time to time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ __all__ = ["Concurrency"]
 
 # Refusals without a contradiction that make the limit believed: two may be chance.
 _EVIDENCE = 3
+# Fewer at a time are no limit of this kind that anybody has: a key that is used hard is always refused beside some.
+_LEAST = 3
 # Answers after which one more at a time is tried.
 _TRY_AFTER = 500
 
@@ -19,7 +22,7 @@ _TRY_AFTER = 500
 class Concurrency:
     """Of one quota. `most` attempts may run at a time, None where nothing of the kind is known."""
 
-    __slots__ = ("_accepted", "_configured", "_refusals", "_refused_at", "most")
+    __slots__ = ("_accepted", "_configured", "_is_disproved", "_refusals", "_refused_at", "most")
 
     def __init__(self, configured: int | None) -> None:
         self.most = configured
@@ -27,6 +30,7 @@ class Concurrency:
         self._refused_at: int | None = None
         self._refusals = 0
         self._accepted = 0
+        self._is_disproved = False
 
     def accept(self, running: int) -> None:
         """An attempt beside which `running` ran, itself counted, was accepted."""
@@ -42,11 +46,16 @@ class Concurrency:
 
     def refuse(self, running: int) -> bool:
         """It was refused, and no time was named. Returns whether this is what the refusal was about."""
+        if self.most is not None and running <= self.most:
+            self.forget()
+            self._is_disproved = True  # refused below what was believed: it is a rate
+        if self._is_disproved:
+            return False
         if self._refused_at is None or running < self._refused_at:
             self._refused_at = running
         self._refusals += 1
         self._accepted = 0
-        if self._refusals < _EVIDENCE or self._refused_at < 2:
+        if self._refusals < _EVIDENCE or self._refused_at < _LEAST:
             return False
         self.most = self._refused_at - 1
         return True

@@ -2,8 +2,8 @@
 
 Providers count four things: requests, all tokens (OpenAI: the prompt and `max_tokens`, at admission), input tokens
 that no cache held (Anthropic), output tokens as they are generated. The guess of the input comes with the ask (bytes
-of text); here it is corrected per provider and model by the usage of earlier answers, apart for turns that go to the
-account of the turn before (their prompt stands in its cache) and for those that do not.
+of text); here it is corrected per provider and model by the usage of earlier answers. What was in the turn before
+stands in the cache of the account that answered it, if client and provider have one: how much of it is read is learned.
 """
 
 from __future__ import annotations
@@ -38,32 +38,38 @@ class Cost(NamedTuple):
 class Estimates:
     """What the pool has learned about the size of one model's requests at one provider."""
 
-    __slots__ = ("_error", "_output", "_total", "_uncached")
+    __slots__ = ("_error", "_hit", "_output", "_total")
 
     def __init__(self) -> None:
         self._total = 1.0  # real input / guess
         self._error = 0.0  # by how much of it that is off, usually
-        self._uncached = [1.0, 1.0]  # real uncached input / guess: elsewhere, at the account of the turn before
+        self._hit = 0.0  # of what may stand in the cache, so much was read from it
         self._output = _FIRST_OUTPUT
 
     def cost(
-        self, input_tokens: float, output_limit: float | None, *, is_home: bool, caution: float = _CAUTION
+        self, input_tokens: float, output_limit: float | None, *, cached: float = 0.0, caution: float = _CAUTION
     ) -> Cost:
-        """The cost of a request whose input is guessed as `input_tokens`; without `caution` the likely one."""
-        total = input_tokens * (self._total + caution * self._error)
+        """The cost of a request whose input is guessed as `input_tokens`, of which `cached` were in the turn before;
+        without `caution` the likely one."""
+        factor = self._total + caution * self._error
         output = self._output if output_limit is None else min(self._output, output_limit)
         most = self._output if output_limit is None else output_limit
-        return Cost(1.0, total + most, min(total, input_tokens * self._uncached[is_home]), output)
+        uncached = max(0.0, input_tokens - self._hit * min(cached, input_tokens))
+        return Cost(1.0, input_tokens * factor + most, uncached * factor, output)
 
-    def learn(self, input_tokens: float, usage: Usage, *, is_home: bool) -> None:
-        """An answer to a request guessed as `input_tokens` used `usage`."""
+    def learn(self, input_tokens: float, cached: float, usage: Usage) -> None:
+        """An answer to a request guessed as `input_tokens`, of which `cached` were in the turn before, used `usage`."""
         total, output = usage.input_total, usage.output_total
         if total and input_tokens > 0:
             off = min(max(total / input_tokens, _LEAST), _MOST) - self._total
             self._total += off * _GAIN
             self._error += (abs(off) - self._error) * _GAIN
-            uncached = total - (usage.cache_read or 0)
-            share = min(max(uncached / input_tokens, 0.0), _MOST)
-            self._uncached[is_home] += (share - self._uncached[is_home]) * _GAIN
+            if cached > 0:
+                read = (usage.cache_read or 0) / (cached * self._total)
+                self._hit += (min(1.0, read) - self._hit) * _GAIN
         if output is not None:
             self._output += (output - self._output) * _GAIN
+
+    def guessed(self, tokens: float) -> float:
+        """Real `tokens` in the unit of guesses."""
+        return tokens / self._total

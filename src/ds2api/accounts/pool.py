@@ -98,7 +98,8 @@ class Pool:
         self._services: dict[tuple[str, str], Service] = {}
         self._lanes: dict[tuple[str, str, frozenset[str]], Lane] = {}
         self._quotas: dict[tuple[str, str, str], Quota] = {}  # (provider, limit group, model)
-        self._homes: dict[tuple[str, str, str], str] = {}  # (caller, conversation, provider) → account id
+        # (caller, conversation, provider) → account id, tokens of the turn before
+        self._homes: dict[tuple[str, str, str], tuple[str, float]] = {}
         self._busy: dict[Lane, None] = {}  # lanes with somebody in line
         self._at_home: dict[str, deque[Ticket]] = {}  # by account: who waits for it, alone or also
         self._timers: list[tuple[float, int, Ticket | Lane]] = []
@@ -150,10 +151,11 @@ class Pool:
             self._read(lease, announced, is_accepted=verdict is None)
         if verdict is None:
             self._accept(lease)
-            lease.account.succeed(lease.model)
+            lease.account.succeed(lease.model, lease.begun_at)
             if usage is not None:
                 quota.settle(lease.cost, _used(lease.cost, usage))
-                lane.service.estimates.learn(lease.input_tokens, usage, is_home=lease.is_home)
+                lane.service.estimates.learn(lease.input_tokens, lease.cached, usage)
+                self._remember(lease, usage)
         else:
             self._failed(lease, verdict, announced, now)
         self._end(lease)
@@ -305,7 +307,7 @@ class Pool:
         reason = outlook.cause.reason if outlook.cause is not None else "all are spent or busy"
         others: list[tuple[str, str]] = []
         for _, lane in self._lanes_of(ask):
-            cost = lane.service.cost(ask, is_home=False)
+            cost = lane.service.cost(ask)
             closed_s = lane.service.free_at() - now
             for account_id in lane.roster.bench_of:
                 account = self._accounts[account_id]
@@ -375,7 +377,7 @@ class Pool:
                 return None
         if not is_first:
             return None
-        cost = service.cost(ask, is_home=False)
+        cost = service.cost(ask)
         spot = None if ask.affinity is None else _digest(f"{ask.caller}\0{ask.affinity}")
         for avoid in (ask.avoid, _NOBODY) if ask.avoid and not ask.spare_only else (ask.avoid,):
             for shelf in lane.shelves:
@@ -400,12 +402,13 @@ class Pool:
         if offer is None or account.is_full or account.ready_at > now:
             return None
         rest = account.rests.get(lane.service.model)
-        cost = lane.service.cost(ask, is_home=is_home)
+        cached = self._cached(lane, ask, account)
+        cost = lane.service.cost(ask, cached)
         if (rest is not None and rest.until > now) or offer.quota.is_full:
             return None
         if offer.quota.free_at(cost, now, self._wall_s) > now:
             return None
-        return _Pick(offer, account, cost, why, is_home)
+        return _Pick(offer, account, cost, why, is_home, cached)
 
     def _home_at(self, lane: Lane, account: Account, ask: Ask, now: float) -> float:
         """When `account` can serve `ask` as far as time tells; infinity where it does not."""
@@ -413,13 +416,26 @@ class Pool:
         rest = account.rests.get(lane.service.model)
         if offer is None or account.is_full or offer.quota.is_full or (rest is not None and rest.until > now):
             return _NEVER
-        cost = lane.service.cost(ask, is_home=True)
+        cost = lane.service.cost(ask, self._cached(lane, ask, account))
         return max(account.ready_at, offer.quota.free_at(cost, now, self._wall_s), lane.service.free_at())
 
     def _home(self, lane: Lane, ask: Ask) -> Account | None:
         """The account that served the conversation's turn before."""
         home = self._homes.get((ask.caller, ask.affinity or "", lane.service.provider.name))
-        return None if home is None else self._accounts.get(home)
+        return None if home is None else self._accounts.get(home[0])
+
+    def _cached(self, lane: Lane, ask: Ask, account: Account) -> float:
+        """How much of `ask` may stand in the cache of `account`."""
+        home = self._homes.get((ask.caller, ask.affinity or "", lane.service.provider.name))
+        return home[1] if home is not None and home[0] == account.id else 0.0
+
+    def _remember(self, lease: Lease, usage: Usage) -> None:
+        """The answer belongs to the next turn's prompt as well."""
+        home = None if lease.conversation is None else self._homes.get(lease.conversation)
+        if lease.conversation is not None and home is not None and home[0] == lease.account.id:
+            lane, _ = _parts(lease)
+            known = lease.input_tokens + lane.service.estimates.guessed(usage.output_total or 0)
+            self._homes[lease.conversation] = (home[0], max(home[1], known))
 
     def _pinned(self, lane: Lane, ask: Ask, now: float) -> Account | None:
         """The account that made something in the request, unless it is out for good, or, where others could do as
@@ -445,7 +461,7 @@ class Pool:
         mark = quota.begin(pick.cost, now, self._wall_s)
         lease = Lease(
             account, target, service.model, pick.cost, now, pick.why, False, lane, quota, mark,
-            service.circuit.begin(), service.provider.circuit.begin(), ask.input_tokens, pick.is_home,
+            service.circuit.begin(), service.provider.circuit.begin(), ask.input_tokens, pick.cached,
             is_probe=account.health is not Health.READY, running=quota.in_flight,
         )  # fmt: skip
         self._in_flight += 1
@@ -461,9 +477,9 @@ class Pool:
             service.provider.budget.deposit()
         self._put(quota)
         if ask.affinity is not None:
-            conversation = (ask.caller, ask.affinity, service.provider.name)
-            self._homes.pop(conversation, None)  # the latest stand last
-            self._homes[conversation] = account.id
+            lease.conversation = (ask.caller, ask.affinity, service.provider.name)
+            self._homes.pop(lease.conversation, None)  # the latest stand last
+            self._homes[lease.conversation] = (account.id, ask.input_tokens)
             if len(self._homes) > _HOMES_MOST:
                 del self._homes[next(iter(self._homes))]
         return lease
@@ -489,7 +505,7 @@ class Pool:
         if not lease.is_accepted:
             lease.is_accepted = True
             lane, quota = _parts(lease)
-            quota.accept(lease.running)
+            quota.accept(lease.running, lease.begun_at)
             lane.service.circuit.accept(lease.round)
             lane.service.provider.circuit.accept(lease.provider_round)
 
@@ -578,7 +594,7 @@ class Pool:
             cause = pinned.cause or self.quota(pinned, service.model).cause
             outlook.add(self._home_at(lane, pinned, ask, now), cause, is_by_end=pinned.is_full)
             return
-        cost = service.cost(ask, is_home=False)
+        cost = service.cost(ask)
         seconds = lane.seconds(service.likely_cost(ask)) if lane.line.count else None
         line_s = 0.0
         if seconds is not None:
@@ -824,14 +840,17 @@ class Pool:
 class _Pick:
     """Whom the pool has chosen."""
 
-    __slots__ = ("account", "cost", "is_home", "offer", "why")
+    __slots__ = ("account", "cached", "cost", "is_home", "offer", "why")
 
-    def __init__(self, offer: Offer, account: Account, cost: Cost, why: str, is_home: bool) -> None:
+    def __init__(
+        self, offer: Offer, account: Account, cost: Cost, why: str, is_home: bool, cached: float = 0.0
+    ) -> None:
         self.offer = offer
         self.account = account
         self.cost = cost
         self.why = why
         self.is_home = is_home
+        self.cached = cached
 
 
 class _Outlook:

@@ -43,6 +43,7 @@ _LEAST = (1.0, 1000.0, 1000.0, 1000.0)
 _PROBE_S = 2.0
 # A limit that was configured is the operator's word: a header that allows more changes nothing.
 _ALLOWS_MORE = 1.05
+_OUTPUT = KINDS.index("output-tokens")
 # Where nobody says how long: the time in which so many requests fit again, not less than a second.
 _REFILL = 4.0
 
@@ -51,8 +52,23 @@ class Quota:
     """The buckets of one (provider, limit group, model). `since` is when the pool began to count."""
 
     __slots__ = (
-        "_begun", "_buckets", "_in_a_row", "_is_gated", "_probe_at", "_since", "_taken", "cause", "concurrency",
-        "daily", "group", "in_flight", "limits_version", "model", "offers", "out_until",
+        "_begun",
+        "_buckets",
+        "_in_a_row",
+        "_is_gated",
+        "_probe_at",
+        "_refused_at",
+        "_since",
+        "_taken",
+        "cause",
+        "concurrency",
+        "daily",
+        "group",
+        "in_flight",
+        "limits_version",
+        "model",
+        "offers",
+        "out_until",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +96,7 @@ class Quota:
         self._is_gated = False  # refused without a word, and nobody has got through since
         self._probe_at = float("-inf")
         self._in_a_row = 0
+        self._refused_at = float("-inf")
         self._begun: deque[float] = deque(maxlen=64)
 
     @property
@@ -149,10 +166,12 @@ class Quota:
             if name in announced.dimensions and not (name == "tokens" and "input-tokens" in announced.dimensions):
                 self._hear_one(kind, announced.dimensions[name], begun_at, mark, is_accepted=is_accepted)
 
-    def accept(self, running: int) -> None:
-        """An answer has begun beside which `running` attempts ran, itself counted: the way is free."""
-        self._is_gated = False
-        self._in_a_row = 0
+    def accept(self, running: int, begun_at: float) -> None:
+        """An answer has begun to an attempt from `begun_at`, beside which `running` ran, itself counted: the way is
+        free, if that was not before the last refusal."""
+        if begun_at >= self._refused_at:
+            self._is_gated = False
+            self._in_a_row = 0
         self.concurrency.accept(running)
         for bucket in self._buckets:
             if bucket.source == "learned":
@@ -163,7 +182,7 @@ class Quota:
     def settle(self, reserved: Cost, used: Cost) -> None:
         """The real cost is known. Where headers tell the level they have told it."""
         for bucket in self._buckets:
-            if bucket.source != "announced" and used[bucket.kind] != reserved[bucket.kind]:
+            if not bucket.is_exact and used[bucket.kind] != reserved[bucket.kind]:
                 bucket.give(reserved[bucket.kind] - used[bucket.kind])
 
     def refuse(
@@ -171,6 +190,7 @@ class Quota:
     ) -> None:
         """A rate limit was reached by a request of `cost`, with `running` attempts at a time. Never shortens a wait."""
         self._in_a_row += 1
+        self._refused_at = now
         self.cause = verdict
         self.give_back_tokens(cost)
         wait_s = policy.cool_s(self._in_a_row, verdict.wait_s)
@@ -257,12 +277,16 @@ class Quota:
         # What was sent after this one was admitted is not in what it says.
         full_at = begun_at + full_in_s + (self._taken[kind] - mark[kind]) * bucket.unit_s
         slack_s = told.resolution_s
-        bucket.full_at = min(max(bucket.full_at, full_at - slack_s), full_at + slack_s)
+        bucket.is_exact = slack_s < 1.0
+        bucket.full_at = max(bucket.full_at, full_at - slack_s)
+        if kind != _OUTPUT:  # output is counted as it is generated: what runs has still to take what is reserved for it
+            bucket.full_at = min(bucket.full_at, full_at + slack_s)
 
     def _learn_from_refusal(self, now: float) -> None:
         bucket = self.bucket(0)
         if bucket is not None:
             if bucket.source == "learned":
+                bucket.narrow()
                 self._limit(bucket, max(1.0, bucket.limit * _BACK), "learned")
             return
         passed = [at for at in self._begun if at > now - _WINDOW_S]
