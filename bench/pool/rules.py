@@ -212,6 +212,7 @@ class Provider:
         self._speed = speed
         self._buckets: dict[tuple[str, str], list[Bucket]] = {}
         self._cache: dict[tuple[str, str, int], tuple[int, float]] = {}
+        self._totals: dict[str, list[tuple[Count, float]]] = {}
         self.running = 0
 
     def buckets(self, organisation: str, model: str) -> list[Bucket]:
@@ -263,6 +264,13 @@ class Provider:
         owned = [self.buckets(organisation, model) for organisation in self.organisations(now)]
         names = [bucket.count.name for bucket in owned[0] if bucket.is_timed] if owned else []
         return [[bucket for buckets in owned for bucket in buckets if bucket.count.name == name] for name in names]
+
+    def totals(self, model: str) -> list[tuple[Count, float]]:
+        """Each count of a minute with the limits of all organisations together."""
+        if model not in self._totals:
+            together = self.together(model, 0.0)
+            self._totals[model] = [(same[0].count, sum(bucket.limit for bucket in same)) for same in together]
+        return self._totals[model]
 
     def attempt(
         self, name: str, model: str, conversation: int, sizes: tuple[int, int, int], now: float

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from bench.pool.figures import Attempt, Figures
-from bench.pool.rules import Admitted, Count, Provider, Refusal, Work
+from bench.pool.rules import Admitted, Provider, Refusal, Work
 from bench.pool.schedulers import Ideal, Scheduler
 from bench.pool.traffic import Turn, ideal_work
 from ds2api.accounts import Ask, Candidate, Grant, Lease, Pool, Refused, Ticket, judge, read_announced
@@ -23,7 +23,7 @@ from ds2api.gateway.attempts import Attempts, GiveUp, TryAccount
 from ds2api.gateway.settings import Retries
 from ds2api.universal.usage import Usage
 
-__all__ = ["WALL_S", "Simulation"]
+__all__ = ["PATIENCE_S", "WALL_S", "Simulation", "ideal_wait_s", "weight"]
 
 PATIENCE_S = 10.0
 # From the gateway to the provider: same continent, connection open.
@@ -75,7 +75,6 @@ class Simulation:
         self._waiting: dict[Ticket, _Exchange] = {}
         self._home: dict[int, str] = {}  # conversation → account of the turn before
         self._dead: set[str] = set()  # accounts whose death is known
-        self._limits: dict[str, list[tuple[Count, float]]] = {}
         self._wake_at: float | None = None
         self.now = 0.0
         self.figures = Figures()
@@ -262,24 +261,29 @@ class Simulation:
         return self._since <= turn.at < self._until
 
     def _weight(self, turn: Turn) -> float:
-        """The request's share of what all organisations of the first provider may take in a minute."""
-        if turn.model not in self._limits:
-            buckets = next(iter(self._providers.values())).together(turn.model, 0.0)
-            self._limits[turn.model] = [(same[0].count, sum(one.limit for one in same)) for same in buckets]
-        weights = [count.total(ideal_work(turn)) / limit for count, limit in self._limits[turn.model]]
-        return max(weights, default=1.0)
+        return weight(next(iter(self._providers.values())), turn)
 
     def _true_wait_s(self, turn: Turn) -> float:
-        """When an ideal line with what waits here just now would admit `turn` (`figures` says how that is meant)."""
-        provider = next(iter(self._providers.values()))
-        backlog: dict[str, list[Turn]] = {turn.caller: []}
-        for exchange in self._waiting.values():
-            if exchange.turn.model == turn.model:
-                backlog.setdefault(exchange.turn.caller, []).append(exchange.turn)
-        places = len(backlog[turn.caller]) + 1
-        before = [one for waiting in backlog.values() for one in waiting[:places]]
-        works = [ideal_work(one) for one in (*before, turn)]
-        return provider.line_wait_s(works, turn.model, self.now)
+        waiting = [exchange.turn for exchange in self._waiting.values()]
+        return ideal_wait_s(next(iter(self._providers.values())), turn, waiting, self.now)
+
+
+def weight(provider: Provider, turn: Turn) -> float:
+    """The request's share of what all organisations may take in a minute."""
+    work = ideal_work(turn)
+    counts = provider.totals(turn.model)
+    return max((count.total(work) / limit for count, limit in counts), default=1.0)
+
+
+def ideal_wait_s(provider: Provider, turn: Turn, waiting: Sequence[Turn], now: float) -> float:
+    """When an ideal line in which `waiting` stand would admit `turn` (`figures` says how that is meant)."""
+    backlog: dict[str, list[Turn]] = {turn.caller: []}
+    for one in waiting:
+        if one.model == turn.model:
+            backlog.setdefault(one.caller, []).append(one)
+    places = len(backlog[turn.caller]) + 1
+    before = [one for line in backlog.values() for one in line[:places]]
+    return provider.line_wait_s([ideal_work(one) for one in (*before, turn)], turn.model, now)
 
 
 def _key(lease: Lease) -> str:

@@ -33,6 +33,7 @@ class Dimension:
     remaining: float | None = None
     reset_s: float | None = None
     resolution_s: float = field(default=0.05, compare=False)
+    is_date: bool = field(default=False, compare=False)  # `reset_s` counts from when it was read, not from admission
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,14 @@ def _dimension(headers: Mapping[str, str], name: str, wall_s: float) -> Dimensio
     if limit is None and remaining is None and reset is None:
         return None
     reset_s = None if reset is None else duration_s(reset, wall_s)
-    return Dimension(_count(limit), _count(remaining), reset_s, _FINE_S if _is_fine(reset) else _COARSE_S)
+    fine_s = _FINE_S if _is_fine(reset) else _COARSE_S
+    return Dimension(_count(limit), _count(remaining), reset_s, fine_s, _is_date(reset))
+        _count(limit), _count(remaining), reset_s, _FINE_S if _is_fine(reset) else _COARSE_S, _is_date(reset)
+    )
+
+
+def _is_date(reset: str | None) -> bool:
+    return reset is not None and ("T" in reset or "," in reset)
 
 
 def _is_fine(reset: str | None) -> bool:

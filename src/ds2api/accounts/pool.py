@@ -127,7 +127,7 @@ class Pool:
         """The provider has accepted the attempt: the head of its answer is here. Returns who in the line is served by
         what that tells. May be left out; then `settle` says the same, late."""
         if announced is not None:
-            self._read(lease, announced, is_accepted=True)
+            self._read(lease, announced, now, is_accepted=True)
         self._accept(lease)
         return self._changed(lease, now)
 
@@ -147,8 +147,8 @@ class Pool:
         if lease.over:
             raise ValueError("this lease has ended already")
         lane, quota = _parts(lease)
-        if announced is not None:
-            self._read(lease, announced, is_accepted=verdict is None)
+        if announced is not None and not lease.is_accepted:
+            self._read(lease, announced, now, is_accepted=verdict is None)
         if verdict is None:
             self._accept(lease)
             lease.account.succeed(lease.model, lease.begun_at)
@@ -373,7 +373,7 @@ class Pool:
                 pick = self._pick_one(lane, home, ask, now, "home of the conversation", is_home=True)
                 if pick is not None:
                     return pick
-            if not in_turn and self._home_at(lane, home, ask, now) <= now + self._policy.home_wait_s:
+            if not in_turn and self._home_at(lane, home, ask, now) <= now + self._home_wait_s(lane, home, ask):
                 return None
         if not is_first:
             return None
@@ -436,6 +436,15 @@ class Pool:
             lane, _ = _parts(lease)
             known = lease.input_tokens + lane.service.estimates.guessed(usage.output_total or 0)
             self._homes[lease.conversation] = (home[0], max(home[1], known))
+
+    def _home_wait_s(self, lane: Lane, account: Account, ask: Ask) -> float:
+        """How long its own account is worth waiting for: as long as what stands in its cache would take elsewhere."""
+        offer = lane.offer(account)
+        if offer is None:
+            return 0.0
+        anew = lane.service.cost(ask)
+        at_home = lane.service.cost(ask, self._cached(lane, ask, account))
+        return max(self._policy.home_wait_s, offer.quota.seconds(anew) - offer.quota.seconds(at_home))
 
     def _pinned(self, lane: Lane, ask: Ask, now: float) -> Account | None:
         """The account that made something in the request, unless it is out for good, or, where others could do as
@@ -530,7 +539,7 @@ class Pool:
         for bench in account.benches:
             bench.tier.look_at(account)
 
-    def _read(self, lease: Lease, announced: Announced, *, is_accepted: bool) -> None:
+    def _read(self, lease: Lease, announced: Announced, now: float, *, is_accepted: bool) -> None:
         """What headers say: whose key it is, what its limits are."""
         account = lease.account
         if announced.organisation and account.group == account.id and account.id in self._accounts:
@@ -545,7 +554,7 @@ class Pool:
             for roster in self._rosters.values():
                 roster.regroup(account)
         _, quota = _parts(lease)
-        quota.hear(announced, lease.begun_at, lease.mark, is_accepted=is_accepted)
+        quota.hear(announced, lease.begun_at, now, lease.mark, is_accepted=is_accepted)
 
     # Who waits, and who is served.
 
@@ -626,7 +635,7 @@ class Pool:
             if home is None:
                 continue
             at = self._home_at(lane, home, ask, now)
-            until = ask.deadline if pinned is not None else min(ask.deadline, now + self._policy.home_wait_s)
+            until = ask.deadline if pinned is not None else min(ask.deadline, now + self._home_wait_s(lane, home, ask))
             if at <= until or pinned is not None:
                 ticket.joins_at = until
                 self._set_timer(until, ticket)

@@ -43,6 +43,9 @@ _LEAST = (1.0, 1000.0, 1000.0, 1000.0)
 _PROBE_S = 2.0
 # A limit that was configured is the operator's word: a header that allows more changes nothing.
 _ALLOWS_MORE = 1.05
+# Of a coarse time, so much is taken to be rounding: less than the usual half, since too late costs nothing.
+_ROUNDED_UP = 0.3
+_SLACK_S = 0.02
 _OUTPUT = KINDS.index("output-tokens")
 # Where nobody says how long: the time in which so many requests fit again, not less than a second.
 _REFILL = 4.0
@@ -158,13 +161,20 @@ class Quota:
         """The attempt is over."""
         self.in_flight -= 1
 
-    def hear(self, announced: Announced, begun_at: float, mark: tuple[float, ...], *, is_accepted: bool) -> None:
+    def seconds(self, cost: Cost) -> float:
+        """How long the tightest bucket takes to bring as much as `cost`."""
+        return max((cost[bucket.kind] * bucket.unit_s for bucket in self._buckets), default=0.0)
+
+    def hear(
+        self, announced: Announced, begun_at: float, now: float, mark: tuple[float, ...], *, is_accepted: bool
+    ) -> None:
         """The headers of an answer or a refusal of an attempt that began at `begun_at`. A refusal's tell the limits;
         how full the buckets are, its wait says better (`refuse`)."""
         for kind, name in enumerate(KINDS):
             # Where input and output are counted apart (Anthropic), `tokens` shows whichever is tighter just now.
             if name in announced.dimensions and not (name == "tokens" and "input-tokens" in announced.dimensions):
-                self._hear_one(kind, announced.dimensions[name], begun_at, mark, is_accepted=is_accepted)
+                told = announced.dimensions[name]
+                self._hear_one(kind, told, now if told.is_date else begun_at, mark, is_accepted=is_accepted)
 
     def accept(self, running: int, begun_at: float) -> None:
         """An answer has begun to an attempt from `begun_at`, beside which `running` ran, itself counted: the way is
@@ -201,8 +211,9 @@ class Quota:
             return
         told = [bucket for bucket in self._buckets if bucket.source != "learned"]
         blamed = [bucket for bucket in told if _is_spent(bucket, announced, cost)]
-        for bucket in blamed or told:
-            bucket.narrow()  # what it allowed was refused: the burst is smaller, or others draw on it
+        if not blamed and all(_has_room(bucket, announced) for bucket in told):
+            for bucket in told:
+                bucket.narrow()  # what it allows was refused: the burst is smaller, or others draw on it
         if not blamed and all(bucket.kind for bucket in told) and not self._is_gated:
             self._learn_from_refusal(now)
         if verdict.wait_s is None:
@@ -253,9 +264,7 @@ class Quota:
             bucket.widen_to(burst_s)
             bucket.full_at = full_at
 
-    def _hear_one(
-        self, kind: int, told: Dimension, begun_at: float, mark: tuple[float, ...], *, is_accepted: bool
-    ) -> None:
+    def _hear_one(self, kind: int, told: Dimension, at: float, mark: tuple[float, ...], *, is_accepted: bool) -> None:
         if not told.limit:
             return
         limit = max(told.limit, _LEAST[kind])
@@ -273,14 +282,14 @@ class Quota:
         full_in_s = told.reset_s
         if full_in_s is None:
             full_in_s = max(0.0, 1.0 - told.remaining / told.limit) * bucket.burst_s
-        bucket.widen_to(full_in_s)  # it was admitted although so much had been taken
-        # What was sent after this one was admitted is not in what it says.
-        full_at = begun_at + full_in_s + (self._taken[kind] - mark[kind]) * bucket.unit_s
-        slack_s = told.resolution_s
-        bucket.is_exact = slack_s < 1.0
-        bucket.full_at = max(bucket.full_at, full_at - slack_s)
+        bucket.widen_to(full_in_s - told.resolution_s)  # it was admitted although so much had been taken
+        # What was sent after this one was admitted is not in what it says. A time in whole seconds is rounded up: the
+        # truth is up to one earlier.
+        full_at = at + full_in_s + (self._taken[kind] - mark[kind]) * bucket.unit_s
+        bucket.is_exact = told.resolution_s < 1.0
+        bucket.full_at = max(bucket.full_at, full_at - told.resolution_s * _ROUNDED_UP)
         if kind != _OUTPUT:  # output is counted as it is generated: what runs has still to take what is reserved for it
-            bucket.full_at = min(bucket.full_at, full_at + slack_s)
+            bucket.full_at = min(bucket.full_at, full_at + _SLACK_S)
 
     def _learn_from_refusal(self, now: float) -> None:
         bucket = self.bucket(0)
@@ -305,3 +314,9 @@ def _is_spent(bucket: Bucket, announced: Announced | None, cost: Cost) -> bool:
     """Whether the headers of a refusal say that it was for this one."""
     told = None if announced is None else announced.dimensions.get(KINDS[bucket.kind])
     return told is not None and told.remaining is not None and told.remaining < max(cost[bucket.kind], 1.0)
+
+
+def _has_room(bucket: Bucket, announced: Announced | None) -> bool:
+    """Whether, as far as the headers of a refusal say, this one was half full at least."""
+    told = None if announced is None else announced.dimensions.get(KINDS[bucket.kind])
+    return told is None or told.reset_s is None or told.reset_s <= bucket.burst_s / 2
