@@ -73,6 +73,7 @@ class _Conversation:
     source: Source
     turns_left: int
     history_tokens: int
+    guess: float  # the gateway's guess of its text / the truth: the same text is guessed alike in each turn
     free_at: float = 0.0
     is_new: bool = True
 
@@ -111,7 +112,7 @@ def arrivals(
         if found is None or (len(mine) < most[source] and random.random() < 0.2):
             count += 1
             first = random.randint(*shape.first_prompt)
-            found = _Conversation(count, source, random.randint(*shape.turns), first)
+            found = _Conversation(count, source, random.randint(*shape.turns), first, random.uniform(0.87, 1.15))
             mine.append(found)
         new = random.randint(*shape.turn_prompt) + (found.history_tokens if found.is_new else 0)
         prompt = new if found.is_new else found.history_tokens + new
@@ -120,7 +121,7 @@ def arrivals(
         turns.append(
             Turn(
                 now, found.number, source.caller, source.model, (prompt, output, shape.max_tokens), new,
-                int(prompt * random.uniform(0.87, 1.15)), found.is_new, random.random() < shape.whole, leaves,
+                int(prompt * found.guess), found.is_new, random.random() < shape.whole, leaves,
             )
         )  # fmt: skip
         found.is_new = False

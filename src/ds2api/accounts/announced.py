@@ -135,8 +135,6 @@ def _dimension(headers: Mapping[str, str], name: str, wall_s: float) -> Dimensio
     reset_s = None if reset is None else duration_s(reset, wall_s)
     fine_s = _FINE_S if _is_fine(reset) else _COARSE_S
     return Dimension(_count(limit), _count(remaining), reset_s, fine_s, _is_date(reset))
-        _count(limit), _count(remaining), reset_s, _FINE_S if _is_fine(reset) else _COARSE_S, _is_date(reset)
-    )
 
 
 def _is_date(reset: str | None) -> bool:

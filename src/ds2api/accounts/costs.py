@@ -22,6 +22,8 @@ _LEAST, _MOST = 0.25, 4.0
 # A request that is larger than it was taken for is refused: so many usual errors are added. (Of errors that are spread
 # evenly, two are the largest.) What is too much comes back with the answer.
 _CAUTION = 2.0
+# The next turn of a conversation is of the same kind of text as the one before, but for a little.
+_SAME = 1.02
 # The output of a request of a model that has not answered yet: the middle of what chat answers are.
 _FIRST_OUTPUT = 300.0
 
@@ -47,11 +49,17 @@ class Estimates:
         self._output = _FIRST_OUTPUT
 
     def cost(
-        self, input_tokens: float, output_limit: float | None, *, cached: float = 0.0, caution: float = _CAUTION
+        self,
+        input_tokens: float,
+        output_limit: float | None,
+        *,
+        cached: float = 0.0,
+        factor: float | None = None,
+        caution: float = _CAUTION,
     ) -> Cost:
         """The cost of a request whose input is guessed as `input_tokens`, of which `cached` were in the turn before;
-        without `caution` the likely one."""
-        factor = self._total + caution * self._error
+        `factor`: what the turn before really had for each. Without `caution` the likely one."""
+        factor = self._total + caution * self._error if factor is None else factor * _SAME
         output = self._output if output_limit is None else min(self._output, output_limit)
         most = self._output if output_limit is None else output_limit
         uncached = max(0.0, input_tokens - self._hit * min(cached, input_tokens))

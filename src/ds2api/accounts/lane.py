@@ -54,11 +54,8 @@ class Service:
         return next((one.verdict for one in open_), None)
 
     def likely_cost(self, ask: Ask) -> Cost:
+        """Without caution, where nothing may be cached."""
         return self.estimates.cost(ask.input_tokens, ask.output_limit, caution=0.0)
-
-    def cost(self, ask: Ask, cached: float = 0.0) -> Cost:
-        """What is reserved for it, where `cached` tokens of it may stand in a cache."""
-        return self.estimates.cost(ask.input_tokens, ask.output_limit, cached=cached)
 
 
 class Lane:

@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from ds2api.accounts.account import ORGANISATION, Account, Health
 from ds2api.accounts.announced import Announced
@@ -98,8 +98,7 @@ class Pool:
         self._services: dict[tuple[str, str], Service] = {}
         self._lanes: dict[tuple[str, str, frozenset[str]], Lane] = {}
         self._quotas: dict[tuple[str, str, str], Quota] = {}  # (provider, limit group, model)
-        # (caller, conversation, provider) → account id, tokens of the turn before
-        self._homes: dict[tuple[str, str, str], tuple[str, float]] = {}
+        self._homes: dict[tuple[str, str, str], _Home] = {}  # by (caller, conversation, provider)
         self._busy: dict[Lane, None] = {}  # lanes with somebody in line
         self._at_home: dict[str, deque[Ticket]] = {}  # by account: who waits for it, alone or also
         self._timers: list[tuple[float, int, Ticket | Lane]] = []
@@ -307,7 +306,7 @@ class Pool:
         reason = outlook.cause.reason if outlook.cause is not None else "all are spent or busy"
         others: list[tuple[str, str]] = []
         for _, lane in self._lanes_of(ask):
-            cost = lane.service.cost(ask)
+            cost, _ = self._cost(lane, ask)
             closed_s = lane.service.free_at() - now
             for account_id in lane.roster.bench_of:
                 account = self._accounts[account_id]
@@ -377,7 +376,7 @@ class Pool:
                 return None
         if not is_first:
             return None
-        cost = service.cost(ask)
+        cost, _ = self._cost(lane, ask)
         spot = None if ask.affinity is None else _digest(f"{ask.caller}\0{ask.affinity}")
         for avoid in (ask.avoid, _NOBODY) if ask.avoid and not ask.spare_only else (ask.avoid,):
             for shelf in lane.shelves:
@@ -402,8 +401,7 @@ class Pool:
         if offer is None or account.is_full or account.ready_at > now:
             return None
         rest = account.rests.get(lane.service.model)
-        cached = self._cached(lane, ask, account)
-        cost = lane.service.cost(ask, cached)
+        cost, cached = self._cost(lane, ask, account)
         if (rest is not None and rest.until > now) or offer.quota.is_full:
             return None
         if offer.quota.free_at(cost, now, self._wall_s) > now:
@@ -416,34 +414,42 @@ class Pool:
         rest = account.rests.get(lane.service.model)
         if offer is None or account.is_full or offer.quota.is_full or (rest is not None and rest.until > now):
             return _NEVER
-        cost = lane.service.cost(ask, self._cached(lane, ask, account))
+        cost, _ = self._cost(lane, ask, account)
         return max(account.ready_at, offer.quota.free_at(cost, now, self._wall_s), lane.service.free_at())
 
     def _home(self, lane: Lane, ask: Ask) -> Account | None:
         """The account that served the conversation's turn before."""
         home = self._homes.get((ask.caller, ask.affinity or "", lane.service.provider.name))
-        return None if home is None else self._accounts.get(home[0])
+        return None if home is None else self._accounts.get(home.account)
 
-    def _cached(self, lane: Lane, ask: Ask, account: Account) -> float:
-        """How much of `ask` may stand in the cache of `account`."""
-        home = self._homes.get((ask.caller, ask.affinity or "", lane.service.provider.name))
-        return home[1] if home is not None and home[0] == account.id else 0.0
+    def _cost(self, lane: Lane, ask: Ask, account: Account | None = None) -> tuple[Cost, float]:
+        """What is reserved for `ask` at `account` (elsewhere if None), and how much of it may stand in the cache."""
+        home = None
+        if ask.affinity is not None:
+            home = self._homes.get((ask.caller, ask.affinity, lane.service.provider.name))
+        if home is None:
+            return lane.service.estimates.cost(ask.input_tokens, ask.output_limit), 0.0
+        cached = home.tokens if account is not None and account.id == home.account else 0.0
+        cost = lane.service.estimates.cost(ask.input_tokens, ask.output_limit, cached=cached, factor=home.factor)
+        return cost, cached
 
     def _remember(self, lease: Lease, usage: Usage) -> None:
-        """The answer belongs to the next turn's prompt as well."""
+        """The next turn's prompt holds this one and its answer, and is guessed as this one was."""
         home = None if lease.conversation is None else self._homes.get(lease.conversation)
-        if lease.conversation is not None and home is not None and home[0] == lease.account.id:
-            lane, _ = _parts(lease)
-            known = lease.input_tokens + lane.service.estimates.guessed(usage.output_total or 0)
-            self._homes[lease.conversation] = (home[0], max(home[1], known))
+        total = usage.input_total
+        if lease.conversation is None or home is None or home.account != lease.account.id or not total:
+            return
+        factor = total / max(lease.input_tokens, 1.0)
+        tokens = lease.input_tokens + (usage.output_total or 0) / factor
+        self._homes[lease.conversation] = _Home(home.account, max(home.tokens, tokens), factor)
 
     def _home_wait_s(self, lane: Lane, account: Account, ask: Ask) -> float:
         """How long its own account is worth waiting for: as long as what stands in its cache would take elsewhere."""
         offer = lane.offer(account)
         if offer is None:
             return 0.0
-        anew = lane.service.cost(ask)
-        at_home = lane.service.cost(ask, self._cached(lane, ask, account))
+        anew, _ = self._cost(lane, ask)
+        at_home, _ = self._cost(lane, ask, account)
         return max(self._policy.home_wait_s, offer.quota.seconds(anew) - offer.quota.seconds(at_home))
 
     def _pinned(self, lane: Lane, ask: Ask, now: float) -> Account | None:
@@ -487,8 +493,9 @@ class Pool:
         self._put(quota)
         if ask.affinity is not None:
             lease.conversation = (ask.caller, ask.affinity, service.provider.name)
-            self._homes.pop(lease.conversation, None)  # the latest stand last
-            self._homes[lease.conversation] = (account.id, ask.input_tokens)
+            home = self._homes.pop(lease.conversation, None)  # the latest stand last
+            factor = None if home is None else home.factor
+            self._homes[lease.conversation] = _Home(account.id, ask.input_tokens, factor)
             if len(self._homes) > _HOMES_MOST:
                 del self._homes[next(iter(self._homes))]
         return lease
@@ -603,7 +610,7 @@ class Pool:
             cause = pinned.cause or self.quota(pinned, service.model).cause
             outlook.add(self._home_at(lane, pinned, ask, now), cause, is_by_end=pinned.is_full)
             return
-        cost = service.cost(ask)
+        cost, _ = self._cost(lane, ask)
         seconds = lane.seconds(service.likely_cost(ask)) if lane.line.count else None
         line_s = 0.0
         if seconds is not None:
@@ -844,6 +851,15 @@ class Pool:
             if not quota.offers:
                 del self._quotas[key]
                 return
+
+
+class _Home(NamedTuple):
+    """The account of a conversation's last turn; how many tokens it was guessed to have with its answer; how many there
+    really were for each."""
+
+    account: str
+    tokens: float
+    factor: float | None
 
 
 class _Pick:
