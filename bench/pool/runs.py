@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from multiprocessing import get_context
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from bench.pool.figures import Figures
 from bench.pool.scenarios import SCENARIOS, Scenario, Times
 from bench.pool.schedulers import Cooldown, Ideal, Scheduler
-from bench.pool.simulate import WALL_S, Simulation
+from bench.pool.simulate import PATIENCE_S, WALL_S, Simulation
 from ds2api.accounts import Pool
 
 __all__ = ["WHO", "Row", "by_scenario", "judged", "run", "say", "worst"]
@@ -47,14 +47,15 @@ class Row:
     timeline: list[list[int]] = field(default_factory=list)  # a second: admitted by each provider, refused
 
 
-def run(scenario: Scenario, who: str, seed: int, times: Times) -> Figures:
-    """One run on a new world of `seed`."""
-    world = scenario.world(seed, times)
+def run(scenario: Scenario, who: str, seed: int, times: Times, speed: float = 1.0) -> Figures:
+    """One run on a new world of `seed`. `speed`: in a world that goes so many times as fast (`Scenario.world`)."""
+    world = scenario.world(seed, times, speed=speed)
+    times = Times(*(one / speed for one in astuple(times)))
     accounts = world.accounts(who == "ours, told")
     scheduler: Scheduler
     match who:
         case "ideal":
-            scheduler = Ideal(accounts, world.providers)
+            scheduler = Ideal(accounts, world.providers, speed)
         case "shuffle" | "round robin":
             scheduler = Cooldown(accounts, Random(seed) if who == "shuffle" else None)
         case _:
@@ -62,7 +63,7 @@ def run(scenario: Scenario, who: str, seed: int, times: Times) -> Figures:
     restart = None if world.restart is None else (times.event, world.restart)
     simulation = Simulation(
         scheduler, world.providers, world.turns, until=times.until, since=times.since, random=Random(seed),
-        restart=restart,
+        restart=restart, patience_s=PATIENCE_S / speed,
     )  # fmt: skip
     return simulation.run()
 

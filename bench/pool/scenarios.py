@@ -105,16 +105,19 @@ class Scenario:
 
         def accounts(told: bool) -> list[Account]:
             return [
-                Account(
-                    f"{one.name}/{key.name}", one.name,
-                    group=key.organisation if told and self.owners.count(key.organisation) > 1 else "",
-                    model_limits=tuple(
-                        (model, _configured(limits(key.organisation, model))) for model in self.limits
-                    ) if told else (),
-                )
+                told_account(one.name, key) if told else Account(f"{one.name}/{key.name}", one.name)
                 for one in providers.values()
                 for key in one.keys.values()
-            ]  # fmt: skip
+            ]
+
+        def told_account(name: str, key: Key) -> Account:
+            each = [(model, _configured(limits(key.organisation, model))) for model in self.limits]
+            return Account(
+                f"{name}/{key.name}", name,
+                each[0][1] if len(each) == 1 else AccountLimits(),
+                group=key.organisation if self.owners.count(key.organisation) > 1 else "",
+                model_limits=tuple(each) if len(each) > 1 else (),
+            )  # fmt: skip
 
         turns, capacity = self._turns(provider("p", False, 1.0), seed, times)
         if speed != 1.0:
@@ -149,7 +152,7 @@ class Scenario:
     def _restarted(self, world: World, old: Scheduler, now: float) -> Scheduler:
         if not isinstance(old, Pool):
             return old  # who knows nothing loses nothing
-        is_told = bool(old.account("p/k0").model_limits)
+        is_told = old.account("p/k0").limits != AccountLimits()
         pool = Pool(world.accounts(is_told), random=Random(2), wall_s=WALL_S)
         if self.restart == "state":
             notes = pool.restore(json.loads(json.dumps(old.snapshot(now))), now)

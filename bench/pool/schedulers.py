@@ -23,6 +23,12 @@ __all__ = ["Cooldown", "Ideal", "Scheduler"]
 
 # LiteLLM's default (`cooldown_time`).
 _COOLDOWN_S = 5.0
+# How long a turn waits for the account that has its conversation in its cache, under an ideal scheduler; nobody does in
+# a longer line, where only the order decides. Where cached input is free, the cache is the capacity.
+_HOME_S, _LOOK = 4.0, 8
+_FREE_HOME_S, _FREE_LOOK = 8.5, 60
+# How much sooner than its deadline a request must be due to be let into the ideal line.
+_MARGIN_S = 0.5
 
 
 class Scheduler(Protocol):
@@ -104,21 +110,14 @@ class Cooldown(_Plain):
 class Ideal(_Plain):
     """Knows every level of every bucket and what each request will cost. `asking` is the turn of the next ask."""
 
-    # How long a turn waits for the account that has its conversation in its cache; nobody does in a longer line, where
-    # only the order decides. Where cached input is free, the cache is the capacity.
-    _HOME_S, _LOOK = 4.0, 8
-    _FREE_HOME_S, _FREE_LOOK = 8.5, 60
-    # How much sooner than its deadline a request must be due to be let into the line.
-    _MARGIN_S = 0.5
-
-    def __init__(self, accounts: Sequence[Account], providers: dict[str, Provider]) -> None:
+    def __init__(self, accounts: Sequence[Account], providers: dict[str, Provider], speed: float = 1.0) -> None:
         self._by_provider = {name: [one for one in accounts if one.provider == name] for name in providers}
         self._providers = providers
         self._worked: Turn | None = None
         self._work: Work | None = None  # of `_worked`: the same everywhere, where a cache changes no cost
         self._is_free = any(one.rules.announces == "anthropic" for one in providers.values())
-        if self._is_free:
-            self._HOME_S, self._LOOK = self._FREE_HOME_S, self._FREE_LOOK
+        home_s, self._look = (_FREE_HOME_S, _FREE_LOOK) if self._is_free else (_HOME_S, _LOOK)
+        self._home_s, self._margin_s = home_s / speed, _MARGIN_S / speed
         self._lines: dict[str, list[tuple[Ticket, Turn]]] = {}
         self._homes: dict[int, Account] = {}
         self._next: float | None = None
@@ -135,7 +134,7 @@ class Ideal(_Plain):
         if len(ask.targets) == 1 and line:
             works = [ideal_work(one) for _, one in line] + [ideal_work(turn)]
             wait_s = provider.line_wait_s(works, turn.model, now)
-            if now + wait_s > ask.deadline - self._MARGIN_S:
+            if now + wait_s > ask.deadline - self._margin_s:
                 return Refused(Kind.RATE_LIMITED, wait_s)
         ticket = Ticket(ask, ask.deadline)
         line.append((ticket, turn))
@@ -171,8 +170,8 @@ class Ideal(_Plain):
         return self._next
 
     def _first(self, line: list[tuple[Ticket, Turn]], now: float) -> Grant | None:
-        looks_for_home = len(line) <= self._LOOK
-        for place, (ticket, turn) in enumerate(line[: self._LOOK]):
+        looks_for_home = len(line) <= self._look
+        for place, (ticket, turn) in enumerate(line[: self._look]):
             if ticket.ask.deadline <= now:
                 line.pop(place)
                 return Grant(ticket, Refused(Kind.RATE_LIMITED, 1.0))
@@ -181,9 +180,9 @@ class Ideal(_Plain):
                 line.pop(place)
                 return Grant(ticket, lease)
             home = self._homes.get(turn.conversation)
-            waits_for_home = looks_for_home and home is not None and now < turn.at + self._HOME_S
+            waits_for_home = looks_for_home and home is not None and now < turn.at + self._home_s
             if home is not None and waits_for_home:
-                soonest = now + max(1e-6, min(self._wait_s(home, turn, now), turn.at + self._HOME_S - now))
+                soonest = now + max(1e-6, min(self._wait_s(home, turn, now), turn.at + self._home_s - now))
             else:
                 waits = [
                     self._wait_s(account, turn, now)
@@ -215,7 +214,7 @@ class Ideal(_Plain):
                 wait_s = self._wait_s(home, turn, now)
                 if wait_s == 0:
                     return Lease(home, index, target.model)
-                if looks_for_home and now + wait_s < turn.at + self._HOME_S:
+                if looks_for_home and now + wait_s < turn.at + self._home_s:
                     return None
             free = [one for one in accounts if self._wait_s(one, turn, now) == 0]
             if free:

@@ -59,7 +59,7 @@ class Simulation:
 
     def __init__(
         self, scheduler: Scheduler, providers: Mapping[str, Provider], turns: Sequence[Turn], *, until: float,
-        since: float = 0.0, random: Random | None = None,
+        since: float = 0.0, random: Random | None = None, patience_s: float = PATIENCE_S,
         restart: tuple[float, Callable[[Scheduler, float], Scheduler]] | None = None,
     ) -> None:  # fmt: skip
         self._scheduler = scheduler
@@ -69,6 +69,7 @@ class Simulation:
         self._until, self._since = until, since
         self._random = random or Random(1)
         self._restart = restart
+        self._patience_s = patience_s
         self._network_s = (0.0, 0.0) if isinstance(scheduler, Ideal) else NETWORK_S
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -101,7 +102,7 @@ class Simulation:
             self.figures.asked[turn.caller] += 1
             self.figures.asked_weight[turn.caller] += self._weight(turn)
         attempts = Attempts(Retries(), self._names, self.now + 3600, self._random.random)
-        exchange = _Exchange(turn, attempts, self.now + PATIENCE_S, self._scheduler)
+        exchange = _Exchange(turn, attempts, self.now + self._patience_s, self._scheduler)
         if turn.leaves_after_s is not None:
             self._later(self.now + turn.leaves_after_s, lambda: self._leave(exchange))
         self._ask(exchange)

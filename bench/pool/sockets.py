@@ -44,9 +44,7 @@ SPEED = 10.0
 # Scenarios at a time: one needs a tenth of a core.
 _AT_A_TIME = 5
 _SEED = 1
-_TIMES = Times(since=60.0, event=90.0, until=180.0)
-# What nobody announces is to be known after two minutes.
-_LEARNT = Times(since=120.0, event=150.0, until=220.0)
+_TIMES = Times(since=120.0, event=150.0, until=270.0)
 # Settings of the gateway that are times, in seconds of the scenario.
 _POLICY = {
     "cool_first_s": 5.0, "cool_most_s": 60.0, "announced_least_s": 0.25, "circuit_first_s": 0.5, "circuit_most_s": 2.0,
@@ -147,7 +145,7 @@ class _Mock(asyncio.Protocol):
         play.waiting.pop(int(mark[1]), None)
         play.home[turn.conversation] = account
         if play.times.since <= play.clock() < play.times.until:
-            play.figures.good += weight(provider, turn) * SPEED
+            play.figures.good += weight(provider, turn)
         self._running = (key, turn, work, got, play.now())
         whole, first, last = _answers(provider.rules.speaks, turn, work)
         if turn.is_whole:
@@ -322,7 +320,7 @@ class _Gateway:
     def start(self) -> None:
         command = [sys.executable, "-m", "ds2api", "serve", "--config", str(self._file), "--port", str(self.port)]
         self._process = subprocess.Popen(
-            [*command, "--log", "off"], env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--log", "off"], env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -330,7 +328,9 @@ class _Gateway:
         for _ in range(2000):
             with contextlib.suppress(OSError):
                 return await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
-            assert self._process is not None and self._process.poll() in (None, 0)
+            if self._process is not None and self._process.poll():
+                assert self._process.stderr is not None
+                raise RuntimeError(f"the gateway ended: {self._process.stderr.read().decode()}")
             await asyncio.sleep(0.01)
         raise RuntimeError("the gateway does not listen")
 
@@ -368,8 +368,9 @@ def _configuration(scenario: Scenario, world: World, ports: dict[str, int], stat
                 key = account.id.partition("/")[2]
                 group = f', limit_group = "{account.group}"' if account.group != account.id else ""
                 models = ", ".join(f'"{model}" = {{ {_limits(one)} }}' for model, one in account.model_limits)
-                limits = f", models = {{ {models} }}" if models else ""
-                accounts.append(f'{{ name = "{key}", key_env = "BENCH_{key.upper()}"{group}{limits} }}')
+                each = f", models = {{ {models} }}" if models else ""
+                own = f", {_limits(account.limits)}" if account.limits != AccountLimits() else ""
+                accounts.append(f'{{ name = "{key}", key_env = "BENCH_{key.upper()}"{group}{own}{each} }}')
         lines += [
             f"[providers.{name}]", f'dialects = ["{speaks}"]', f'base_url = "http://127.0.0.1:{ports[name]}"',
             "accounts = [", *(f"  {account}," for account in accounts), "]",
@@ -391,8 +392,8 @@ def _limits(limits: AccountLimits) -> str:
     return ", ".join(f"{name} = {value:g}" for name, value in asdict(limits).items() if value is not None)
 
 
-async def _play(scenario: Scenario, times: Times, *, told: bool) -> Figures:
-    loop = asyncio.get_running_loop()
+async def _play(scenario: Scenario, *, told: bool) -> Figures:
+    times, loop = _TIMES, asyncio.get_running_loop()
     with tempfile.TemporaryDirectory(prefix="ds2api-bench-") as folder:
         began_at = loop.time() + 2.0
         world = scenario.world(_SEED, times, speed=SPEED, wall_s=time.time() - loop.time() + began_at)
@@ -431,10 +432,9 @@ async def _restart(play: _Play, gateway: _Gateway) -> None:
 def _task(task: tuple[int, bool]) -> dict[str, Any]:
     number, told = task
     scenario = SCENARIOS[number]
-    times = _LEARNT if scenario.rules in ("silent", "gemini", "concurrency") else _TIMES
-    ideal = run(scenario, "ideal", _SEED, times)
+    ideal = run(scenario, "ideal", _SEED, _TIMES, speed=SPEED)
     who = "ours, told" if told else "ours, untold"
-    return asdict(judged(scenario, who, _SEED, asyncio.run(_play(scenario, times, told=told)), ideal, times))
+    return asdict(judged(scenario, who, _SEED, asyncio.run(_play(scenario, told=told)), ideal, _TIMES))
 
 
 def main(wanted: Sequence[int], *, check: bool) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ds2api.accounts.account import Account
-from ds2api.accounts.ask import Ask
 from ds2api.accounts.circuit import Circuit
 from ds2api.accounts.costs import Cost, Estimates
 from ds2api.accounts.line import FairLine
@@ -52,10 +51,6 @@ class Service:
         """Why they do not."""
         open_ = (one for one in (self.provider.circuit, self.circuit) if one.free_at() > float("-inf"))
         return next((one.verdict for one in open_), None)
-
-    def likely_cost(self, ask: Ask) -> Cost:
-        """Without caution, where nothing may be cached."""
-        return self.estimates.cost(ask.input_tokens, ask.output_limit, caution=0.0)
 
 
 class Lane:

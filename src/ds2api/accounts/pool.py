@@ -58,6 +58,8 @@ _JITTER = 0.05
 _PATIENCE_SHARE = 0.95
 # Tickets that are looked at for one that is at home where something has become free.
 _HOME_LOOK = 4
+# To move a conversation is dear when it costs so many times as much elsewhere (nothing stands in a cache there).
+_DEAR = 2.0
 # A hedge goes only where so much of what may go at once is there.
 _SPARE = 0.5
 # A line is looked at again after this time at the soonest.
@@ -372,7 +374,7 @@ class Pool:
                 pick = self._pick_one(lane, home, ask, now, "home of the conversation", is_home=True)
                 if pick is not None:
                     return pick
-            if not in_turn and self._home_at(lane, home, ask, now) <= now + self._home_wait_s(lane, home, ask):
+            if not in_turn and self._home_at(lane, home, ask, now) <= now + self._home_wait_s(lane, home, ask, now):
                 return None
         if not is_first:
             return None
@@ -433,6 +435,16 @@ class Pool:
         cost = lane.service.estimates.cost(ask.input_tokens, ask.output_limit, cached=cached, factor=home.factor)
         return cost, cached
 
+    def _likely_cost(self, lane: Lane, ask: Ask) -> Cost:
+        """What `ask` will probably cost, at its own account if it has one."""
+        estimates = lane.service.estimates
+        home = None
+        if ask.affinity is not None:
+            home = self._homes.get((ask.caller, ask.affinity, lane.service.provider.name))
+        if home is None:
+            return estimates.cost(ask.input_tokens, ask.output_limit, caution=0.0)
+        return estimates.cost(ask.input_tokens, ask.output_limit, cached=home.tokens, factor=home.factor, caution=0.0)
+
     def _remember(self, lease: Lease, usage: Usage) -> None:
         """The next turn's prompt holds this one and its answer, and is guessed as this one was."""
         home = None if lease.conversation is None else self._homes.get(lease.conversation)
@@ -443,14 +455,16 @@ class Pool:
         tokens = lease.input_tokens + (usage.output_total or 0) / factor
         self._homes[lease.conversation] = _Home(home.account, max(home.tokens, tokens), factor)
 
-    def _home_wait_s(self, lane: Lane, account: Account, ask: Ask) -> float:
+    def _home_wait_s(self, lane: Lane, account: Account, ask: Ask, now: float) -> float:
         """How long its own account is worth waiting for: as long as what stands in its cache would take elsewhere."""
         offer = lane.offer(account)
         if offer is None:
             return 0.0
-        anew, _ = self._cost(lane, ask)
-        at_home, _ = self._cost(lane, ask, account)
-        return max(self._policy.home_wait_s, offer.quota.seconds(anew) - offer.quota.seconds(at_home))
+        anew_s = offer.quota.seconds(self._cost(lane, ask)[0])
+        at_home_s = offer.quota.seconds(self._cost(lane, ask, account)[0])
+        if anew_s > _DEAR * at_home_s:  # moving it would take from the others what several turns take at home
+            return max(self._policy.home_wait_s, (ask.deadline - now) / 2)
+        return max(self._policy.home_wait_s, anew_s - at_home_s)
 
     def _pinned(self, lane: Lane, ask: Ask, now: float) -> Account | None:
         """The account that made something in the request, unless it is out for good, or, where others could do as
@@ -561,7 +575,7 @@ class Pool:
             for roster in self._rosters.values():
                 roster.regroup(account)
         _, quota = _parts(lease)
-        quota.hear(announced, lease.begun_at, now, lease.mark, is_accepted=is_accepted)
+        quota.hear(announced, lease.begun_at, now, lease.cost, lease.mark, is_accepted=is_accepted)
 
     # Who waits, and who is served.
 
@@ -611,7 +625,7 @@ class Pool:
             outlook.add(self._home_at(lane, pinned, ask, now), cause, is_by_end=pinned.is_full)
             return
         cost, _ = self._cost(lane, ask)
-        seconds = lane.seconds(service.likely_cost(ask)) if lane.line.count else None
+        seconds = lane.seconds(self._likely_cost(lane, ask)) if lane.line.count else None
         line_s = 0.0
         if seconds is not None:
             # Each account has on average half of what the next one needs.
@@ -642,7 +656,9 @@ class Pool:
             if home is None:
                 continue
             at = self._home_at(lane, home, ask, now)
-            until = ask.deadline if pinned is not None else min(ask.deadline, now + self._home_wait_s(lane, home, ask))
+            until = (
+                ask.deadline if pinned is not None else min(ask.deadline, now + self._home_wait_s(lane, home, ask, now))
+            )
             if at <= until or pinned is not None:
                 ticket.joins_at = until
                 self._set_timer(until, ticket)
@@ -669,7 +685,7 @@ class Pool:
                     self._set_timer(backs_off_until, ticket)
                 continue
             ticket.lanes.append((lane, index))
-            lane.line.push(ticket, lane.seconds(lane.service.likely_cost(ask)) or 1.0)
+            lane.line.push(ticket, lane.seconds(self._likely_cost(lane, ask)) or 1.0)
             self._busy[lane] = None
             if lane.wake_at is None:
                 self._wake_lane(lane, ask, now)
@@ -765,10 +781,11 @@ class Pool:
         first = lane.line.first()
         if first is None:
             return True
-        wait_s = self._policy.home_wait_s
+        home = self._home(lane, ask)
+        wait_s = self._policy.home_wait_s if home is None else self._home_wait_s(lane, home, ask, now)
         return (
             since <= first.since + wait_s
-            and first.ask.deadline > now + wait_s
+            and first.ask.deadline > now + self._policy.home_wait_s
             and lane.line.lead(ask.caller, first.ask.caller) <= 0
         )
 

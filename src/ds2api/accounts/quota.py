@@ -46,6 +46,8 @@ _ALLOWS_MORE = 1.05
 # Of a coarse time, so much is taken to be rounding: less than the usual half, since too late costs nothing.
 _ROUNDED_UP = 0.3
 _SLACK_S = 0.02
+# What must have been taken before a request for its admission to show that the burst is larger.
+_TAKEN_S = 0.25
 _OUTPUT = KINDS.index("output-tokens")
 # Where nobody says how long: the time in which so many requests fit again, not less than a second.
 _REFILL = 4.0
@@ -166,7 +168,14 @@ class Quota:
         return max((cost[bucket.kind] * bucket.unit_s for bucket in self._buckets), default=0.0)
 
     def hear(
-        self, announced: Announced, begun_at: float, now: float, mark: tuple[float, ...], *, is_accepted: bool
+        self,
+        announced: Announced,
+        begun_at: float,
+        now: float,
+        cost: Cost,
+        mark: tuple[float, ...],
+        *,
+        is_accepted: bool,
     ) -> None:
         """The headers of an answer or a refusal of an attempt that began at `begun_at`. A refusal's tell the limits;
         how full the buckets are, its wait says better (`refuse`)."""
@@ -174,7 +183,7 @@ class Quota:
             # Where input and output are counted apart (Anthropic), `tokens` shows whichever is tighter just now.
             if name in announced.dimensions and not (name == "tokens" and "input-tokens" in announced.dimensions):
                 told = announced.dimensions[name]
-                self._hear_one(kind, told, now if told.is_date else begun_at, mark, is_accepted=is_accepted)
+                self._hear_one(kind, told, now if told.is_date else begun_at, cost, mark, is_accepted=is_accepted)
 
     def accept(self, running: int, begun_at: float) -> None:
         """An answer has begun to an attempt from `begun_at`, beside which `running` ran, itself counted: the way is
@@ -264,7 +273,9 @@ class Quota:
             bucket.widen_to(burst_s)
             bucket.full_at = full_at
 
-    def _hear_one(self, kind: int, told: Dimension, at: float, mark: tuple[float, ...], *, is_accepted: bool) -> None:
+    def _hear_one(
+        self, kind: int, told: Dimension, at: float, cost: Cost, mark: tuple[float, ...], *, is_accepted: bool
+    ) -> None:
         if not told.limit:
             return
         limit = max(told.limit, _LEAST[kind])
@@ -282,7 +293,10 @@ class Quota:
         full_in_s = told.reset_s
         if full_in_s is None:
             full_in_s = max(0.0, 1.0 - told.remaining / told.limit) * bucket.burst_s
-        bucket.widen_to(full_in_s - told.resolution_s)  # it was admitted although so much had been taken
+        # It was admitted although so much had been taken: so much may go at once. (A request beyond the burst passes
+        # when the bucket is full, and says nothing.)
+        if full_in_s - cost[kind] * bucket.unit_s > told.resolution_s + _TAKEN_S:
+            bucket.widen_to(full_in_s - told.resolution_s)
         # What was sent after this one was admitted is not in what it says. A time in whole seconds is rounded up: the
         # truth is up to one earlier.
         full_at = at + full_in_s + (self._taken[kind] - mark[kind]) * bucket.unit_s
