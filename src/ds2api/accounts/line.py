@@ -93,9 +93,18 @@ class FairLine:
             self._clock = 0.0
         return None
 
-    def leave(self, ticket: Ticket, served: float | None = None) -> None:
-        """`ticket`, which is over, has been served here (`served`: how much of the accounts' time it takes), or goes
-        away unserved."""
+    def charge(self, caller: str, weight: float, seconds: float, *, is_turn: bool) -> None:
+        """`caller` is served while somebody waits, which takes `seconds` of the accounts' time; `is_turn`: it was its
+        turn, else it has overtaken."""
+        queue = self._queues.get(caller)
+        if queue is None:
+            queue = self._queues[caller] = _Queue(self._clock)
+        if is_turn:
+            self._clock = max(self._clock, queue.clock)
+        queue.clock += seconds / max(weight, 1e-3)
+
+    def leave(self, ticket: Ticket) -> None:
+        """`ticket` is over, served or not."""
         queue = self._queues.get(ticket.ask.caller)
         if queue is None:
             return
@@ -103,9 +112,6 @@ class FairLine:
         queue.count -= 1
         queue.seconds -= ticket.seconds
         self.seconds = self.seconds - ticket.seconds if self.count else 0.0
-        if served is not None:
-            self._clock = max(self._clock, queue.clock)
-            queue.clock += served / max(ticket.ask.weight, 1e-3)
 
     def lead(self, caller: str, other: str) -> float:
         """By how much `caller` has had more than `other`."""

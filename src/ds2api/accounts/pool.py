@@ -463,7 +463,7 @@ class Pool:
         anew_s = offer.quota.seconds(self._cost(lane, ask)[0])
         at_home_s = offer.quota.seconds(self._cost(lane, ask, account)[0])
         if anew_s > _DEAR * at_home_s:  # moving it would take from the others what several turns take at home
-            return max(self._policy.home_wait_s, (ask.deadline - now) / 2)
+            return max(self._policy.home_wait_s, ask.deadline - now - self._policy.home_wait_s)
         return max(self._policy.home_wait_s, anew_s - at_home_s)
 
     def _pinned(self, lane: Lane, ask: Ask, now: float) -> Account | None:
@@ -485,8 +485,10 @@ class Pool:
             return ask.not_before
         return None if service.provider.budget.has(now) else _NEVER
 
-    def _begin(self, ask: Ask, target: int, lane: Lane, pick: _Pick, now: float) -> Lease:
+    def _begin(self, ask: Ask, target: int, lane: Lane, pick: _Pick, now: float, *, is_turn: bool = False) -> Lease:
         service, account, quota = lane.service, pick.account, pick.offer.quota
+        if lane.line.count:
+            lane.line.charge(ask.caller, ask.weight, lane.seconds(pick.cost) or 1.0, is_turn=is_turn)
         mark = quota.begin(pick.cost, now, self._wall_s)
         lease = Lease(
             account, target, service.model, pick.cost, now, pick.why, False, lane, quota, mark,
@@ -748,8 +750,8 @@ class Pool:
                 return
             ticket, pick = self._at_home_first(lane, first, pick, now)
             target = next(index for one, index in ticket.lanes if one is lane)
-            lease = self._begin(ticket.ask, target, lane, pick, now)
-            self._leave(ticket, lane, lane.seconds(pick.cost) or 1.0)
+            lease = self._begin(ticket.ask, target, lane, pick, now, is_turn=ticket is first)
+            self._leave(ticket)
             grants.append(Grant(ticket, lease))
         self._busy.pop(lane, None)
         lane.wake_at = None
@@ -798,7 +800,7 @@ class Pool:
             lane.wake_at = max(outlook.at, now + _LEAST_WAKE_S)
             self._set_timer(lane.wake_at, lane)
 
-    def _leave(self, ticket: Ticket, served_by: Lane | None = None, seconds: float = 0.0) -> None:
+    def _leave(self, ticket: Ticket) -> None:
         ticket.is_over = True
         self._tickets.pop(ticket, None)
         waiting = self._at_home.get(ticket.home) if ticket.home is not None else None
@@ -807,7 +809,7 @@ class Pool:
         if waiting is not None and not waiting and ticket.home is not None:
             del self._at_home[ticket.home]
         for lane, _ in ticket.lanes:
-            lane.line.leave(ticket, seconds if lane is served_by else None)
+            lane.line.leave(ticket)
             if not lane.line.count:
                 self._busy.pop(lane, None)
 
