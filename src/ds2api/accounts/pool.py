@@ -812,6 +812,7 @@ class Pool:
             lane.line.leave(ticket)
             if not lane.line.count:
                 self._busy.pop(lane, None)
+                lane.wake_at = None
 
     def _set_timer(self, at: float, one: Ticket | Lane) -> None:
         heapq.heappush(self._timers, (at, next(self._serials), one))

@@ -90,7 +90,7 @@ class Shelf:
         entry = (offer.quota.open_at, offer.bench.load, next(self._serials), offer.version, offer)
         heapq.heappush(self._heap, entry)
         if len(self._heap) > _STALE * self._offers + 64:
-            self._heap = [entry for entry in self._heap if entry[3] == entry[4].version]
+            self._heap[:] = [entry for entry in self._heap if entry[3] == entry[4].version]
             heapq.heapify(self._heap)
 
     def find(
@@ -216,14 +216,15 @@ class Shelf:
         offer.counted = limits
 
     def _touch_next(self) -> bool:
-        """Put in one bench more. Returns whether there was one."""
+        """Put in one bench more where somebody sits. Returns whether there was one."""
         benches = self.tier.benches
         while self._untouched < len(benches):
             bench = benches[self._untouched]
             self._untouched += 1
             if bench.accounts and self.model not in bench.offers:
                 self.offer(next(iter(bench.accounts.values())), bench)
-                return True
+                if bench.seated:
+                    return True
         return False
 
 
