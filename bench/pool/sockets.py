@@ -66,8 +66,8 @@ _PATHS = {
 
 
 class _Play:
-    """One scenario on its way, `speed` times as fast. `clock()` is in the scenario's own seconds; the `gap_s` real ones in
-    which a gateway was replaced by another one are taken out: nobody comes meanwhile."""
+    """One scenario on its way, `speed` times as fast. `clock()` is in the scenario's own seconds; the `gap_s` real ones
+    in which a gateway was replaced by another one are taken out: nobody comes meanwhile."""
 
     def __init__(self, scenario: Scenario, world: World, speed: float) -> None:
         self.scenario, self.world, self.speed = scenario, world, speed
@@ -457,8 +457,8 @@ def main(wanted: Sequence[int], *, check: bool) -> int:
             say("")
             print(
                 f"| {row.scenario} | {row.who.partition(', ')[2]} | × {speed:.1f} | {row.goodput:.3f} | {row.seen} "
-                f"| {row.waste:.3f} | {row.affinity:.2f} | {row.wait_p50_s:.2f} s | {row.wait_p99_s:.2f} s | {row.honest:.2f} "
-                f"| {'; '.join(row.missed)} |",
+                f"| {row.waste:.3f} | {row.affinity:.2f} | {row.wait_p50_s:.2f} s | {row.wait_p99_s:.2f} s "
+                f"| {row.honest:.2f} | {'; '.join(row.missed)} |",
                 flush=True,
             )
             say(f"{place + 1} of {len(tasks)}")

@@ -13,6 +13,8 @@ __all__ = ["Concurrency"]
 
 # Refusals without a contradiction that make the limit believed: two may be chance.
 _EVIDENCE = 3
+# Refusals that come together are one: a herd is refused at any number.
+_APART_S = 1.0
 # Fewer at a time are no limit of this kind that anybody has: a key that is used hard is always refused beside some.
 _LEAST = 3
 # Answers after which one more at a time is tried.
@@ -22,7 +24,7 @@ _TRY_AFTER = 500
 class Concurrency:
     """Of one quota. `most` attempts may run at a time, None where nothing of the kind is known."""
 
-    __slots__ = ("_accepted", "_configured", "_is_disproved", "_refusals", "_refused_at", "most")
+    __slots__ = ("_accepted", "_at", "_configured", "_is_disproved", "_refusals", "_refused_at", "most")
 
     def __init__(self, configured: int | None) -> None:
         self.most = configured
@@ -31,6 +33,7 @@ class Concurrency:
         self._refusals = 0
         self._accepted = 0
         self._is_disproved = False
+        self._at = float("-inf")
 
     def accept(self, running: int) -> None:
         """An attempt beside which `running` ran, itself counted, was accepted."""
@@ -44,7 +47,7 @@ class Concurrency:
             self._accepted = 0
             self.most = min(self.most + 1, self._configured or self.most + 1)
 
-    def refuse(self, running: int) -> bool:
+    def refuse(self, running: int, now: float) -> bool:
         """It was refused, and no time was named. Returns whether this is what the refusal was about."""
         if self.most is not None and running <= self.most:
             self.forget()
@@ -53,7 +56,9 @@ class Concurrency:
             return False
         if self._refused_at is None or running < self._refused_at:
             self._refused_at = running
-        self._refusals += 1
+        if now - self._at >= _APART_S:
+            self._refusals += 1
+            self._at = now
         self._accepted = 0
         if self._refusals < _EVIDENCE or self._refused_at < _LEAST:
             return False
