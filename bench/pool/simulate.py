@@ -171,7 +171,7 @@ class Simulation:
         lease, got = exchange.lease, exchange.got
         if not exchange.is_over and lease is not None and got is not None:
             announced = read_announced(got.headers, WALL_S + self.now)
-            self._grants(exchange.owner.hear(lease, self.now, announced))
+            self._grants(exchange.owner, exchange.owner.hear(lease, self.now, announced))
 
     def _answered(self, exchange: _Exchange) -> None:
         if exchange.is_over:
@@ -187,7 +187,7 @@ class Simulation:
             self.figures.good += self._weight(turn)
         usage = Usage(work.input_tokens - work.cached_tokens, work.cached_tokens, output_text=work.output_tokens)
         announced = read_announced(got.headers, WALL_S + exchange.admitted_at)
-        self._grants(exchange.owner.settle(lease, None, self.now, usage=usage, announced=announced))
+        self._grants(exchange.owner, exchange.owner.settle(lease, None, self.now, usage=usage, announced=announced))
 
     def _refused(self, exchange: _Exchange, lease: Lease, got: Refusal) -> None:
         if got.cause in ("revoked", "spent", "daily"):
@@ -198,7 +198,7 @@ class Simulation:
         error = DIALECTS[provider.rules.speaks].read_error(got.status, got.headers, got.body)
         verdict = judge(error)
         announced = read_announced(got.headers, WALL_S + self.now)
-        self._grants(exchange.owner.settle(lease, verdict, self.now, announced=announced))
+        self._grants(exchange.owner, exchange.owner.settle(lease, verdict, self.now, announced=announced))
         step = exchange.step
         assert isinstance(step, TryAccount)
         target = step.targets[lease.target]
@@ -228,7 +228,7 @@ class Simulation:
                 share = (self.now - exchange.admitted_at) / exchange.got.total_s
                 provider = self._providers[exchange.lease.account.provider]
                 provider.finished(_key(exchange.lease), exchange.turn.model, exchange.work, self.now, share)
-            self._grants(exchange.owner.give_back(exchange.lease, self.now))
+            self._grants(exchange.owner, exchange.owner.give_back(exchange.lease, self.now))
 
     def _start_again(self) -> None:
         assert self._restart is not None
@@ -238,13 +238,13 @@ class Simulation:
         for exchange in waiting.values():
             self._ask(exchange)
 
-    def _grants(self, grants: Sequence[Grant]) -> None:
+    def _grants(self, owner: Scheduler, grants: Sequence[Grant]) -> None:
         for grant in grants:
             exchange = self._waiting.pop(grant.ticket, None)
             if exchange is not None:
                 self._granted(exchange, grant.outcome)
             elif isinstance(grant.outcome, Lease):
-                self._grants(self._scheduler.give_back(grant.outcome, self.now))
+                self._grants(owner, owner.give_back(grant.outcome, self.now))
 
     def _set_wake(self) -> None:
         at = self._scheduler.next_wake()
@@ -256,7 +256,7 @@ class Simulation:
     def _tick(self) -> None:
         if self._wake_at is not None and self.now >= self._wake_at:
             self._wake_at = None
-            self._grants(self._scheduler.tick(self.now))
+            self._grants(self._scheduler, self._scheduler.tick(self.now))
 
     def _is_measured(self, turn: Turn) -> bool:
         return self._since <= turn.at < self._until

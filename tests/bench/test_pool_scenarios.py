@@ -7,7 +7,8 @@ scheduler really reaches what is called capacity.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import replace
+from functools import cache
 
 import pytest
 from bench.pool.figures import Figures
@@ -19,16 +20,16 @@ from bench.pool.simulate import WALL_S
 from ds2api.accounts import Action, judge, read_announced
 from ds2api.dialects.registry import DIALECTS
 
-SHORT = Times(since=30.0, event=55.0, until=100.0, outage=15.0)
+SHORT = Times(since=30.0, event=45.0, until=80.0, outage=15.0)
 # What nobody announces is to be known after two minutes, not sooner.
-LEARNT = Times(since=120.0, event=130.0, until=160.0, outage=15.0)
+LEARNT = Times(since=120.0, event=130.0, until=150.0, outage=15.0)
 
 
 def times_for(scenario: Scenario) -> Times:
     return LEARNT if scenario.rules in ("silent", "gemini", "concurrency") else SHORT
 
 
-@lru_cache(maxsize=1)
+@cache
 def ideal(name: str) -> Figures:
     scenario = next(one for one in SCENARIOS if one.name == name)
     return run(scenario, "ideal", 1, times_for(scenario))
@@ -52,20 +53,16 @@ def test_a_pool_that_does_not_schedule_misses_them(who: str) -> None:
 
 
 @pytest.mark.parametrize("load", [0.9, 1.5])
-@pytest.mark.parametrize("name", ["80 %", "tokens, 80 %", "three models, each", "unequal keys 1:2:5:10, 80 %"])
+@pytest.mark.parametrize("name", ["80 %", "tokens, 80 %"])
 def test_capacity_is_what_an_ideal_scheduler_reaches(name: str, load: float) -> None:
-    from dataclasses import replace
-
     scenario = replace(next(one for one in SCENARIOS if one.name.startswith(name)), load=load)
     figures = run(scenario, "ideal", 1, SHORT)
-    models = len(scenario.limits)
     minutes = (SHORT.until - SHORT.since) / 60
-    assert figures.good / minutes / models == pytest.approx(min(load, 1.0), abs=0.06)
+    assert figures.good / minutes == pytest.approx(min(load, 1.0), abs=0.06)
 
 
 ACTIONS = {
     "limited": Action.COOL,
-    "daily": Action.COOL,
     "revoked": Action.DOUBT,
     "spent": Action.SUSPEND,
     "down": Action.REST,
@@ -100,8 +97,9 @@ def test_a_refusal_is_read_as_it_is_meant(rules: str, cause: str, bad: dict[str,
     verdict = judge(DIALECTS[RULES[rules].speaks].read_error(got.status, got.headers, got.body))
     assert verdict.action is ACTIONS[cause]
     if cause == "limited" and RULES[rules].tells_wait:
-        assert verdict.wait_s == pytest.approx(5.0 if rules not in ("minute", "mistral") else 0.5, abs=60.0)
-        assert verdict.wait_s > 0
+        assert verdict.wait_s is not None
+        # A twelfth of a minute's limit a second, and a refused request may cost one.
+        assert 0 < verdict.wait_s <= 10.0
     elif cause == "limited":
         assert verdict.wait_s is None
 
@@ -109,7 +107,9 @@ def test_a_refusal_is_read_as_it_is_meant(rules: str, cause: str, bad: dict[str,
 def test_a_spent_day_is_told_from_a_spent_minute() -> None:
     got = refusal(provider("gemini", limit=600.0, day=1.0))
     assert got.cause == "daily"
-    assert judge(DIALECTS["gemini"].read_error(got.status, got.headers, got.body)).is_daily
+    verdict = judge(DIALECTS["gemini"].read_error(got.status, got.headers, got.body))
+    assert verdict.action is Action.COOL
+    assert verdict.wait_s is not None and verdict.wait_s > 3600  # not the thirty seconds of its `retryDelay`
 
 
 @pytest.mark.parametrize("rules", [name for name, one in RULES.items() if one.announces])

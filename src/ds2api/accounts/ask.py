@@ -72,6 +72,7 @@ class Lease:
     conversation: tuple[str, str, str] | None = None
     running: int = 1  # attempts of the quota at its beginning, itself counted
     is_accepted: bool = False
+    is_heard: bool = False  # the provider has said something: its circuits know
     is_probe: bool = False
 
 

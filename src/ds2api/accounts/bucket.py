@@ -28,6 +28,8 @@ _FIRST_S = 2.0
 # Requests overtake each other on their way: one that is sent the moment it fits may be there before the one that made
 # it wait. So ours holds a little less than the provider's; the rate is the same.
 _GUARD_S = 0.1
+# Sums of floats are off by less.
+_ROUNDING_S = 1e-6
 # No provider counts over more than this (daily quotas are no bucket).
 _BURST_MOST_S = 60.0
 # Azure judges slices of a second; less than that nobody does.
@@ -75,7 +77,9 @@ class Bucket:
 
     def hold_until(self, at: float, cost: float) -> None:
         """The provider says that `cost` units fit at `at`, not sooner: then ours holds no more than its."""
-        self.full_at = max(self.full_at, at - _GUARD_S + self.burst_s - min(cost * self.unit_s, self.burst_s))
+        self.full_at = max(
+            self.full_at, at - _GUARD_S - _ROUNDING_S + self.burst_s - min(cost * self.unit_s, self.burst_s)
+        )
 
     def limit_to(self, limit: float, source: Source) -> None:
         """From now on `limit` units a minute. What was taken stays taken."""

@@ -129,7 +129,7 @@ class Pool:
         what that tells. May be left out; then `settle` says the same, late."""
         if announced is not None:
             self._read(lease, announced, now, is_accepted=True)
-        self._accept(lease)
+        self._accept(lease, now)
         return self._changed(lease, now)
 
     def settle(
@@ -151,7 +151,7 @@ class Pool:
         if announced is not None and not lease.is_accepted:
             self._read(lease, announced, now, is_accepted=verdict is None)
         if verdict is None:
-            self._accept(lease)
+            self._accept(lease, now)
             lease.account.succeed(lease.model, lease.begun_at)
             if usage is not None:
                 quota.settle(lease.cost, _used(lease.cost, usage))
@@ -492,7 +492,7 @@ class Pool:
         mark = quota.begin(pick.cost, now, self._wall_s)
         lease = Lease(
             account, target, service.model, pick.cost, now, pick.why, False, lane, quota, mark,
-            service.circuit.begin(), service.provider.circuit.begin(), ask.input_tokens, pick.cached,
+            service.circuit.begin(now), service.provider.circuit.begin(now), ask.input_tokens, pick.cached,
             is_probe=account.health is not Health.READY, running=quota.in_flight,
         )  # fmt: skip
         self._in_flight += 1
@@ -526,20 +526,28 @@ class Pool:
         account.in_flight -= 1
         if lease.is_probe:
             account.is_probing = False
-        lane.service.circuit.end(lease.round)
-        lane.service.provider.circuit.end(lease.provider_round)
+        if not lease.is_heard:
+            lane.service.circuit.end(lease.round)
+            lane.service.provider.circuit.end(lease.provider_round)
         for bench in account.benches:
             bench.in_flight -= 1
             if was_full or lease.is_probe:
                 bench.tier.look_at(account)
 
-    def _accept(self, lease: Lease) -> None:
+    def _accept(self, lease: Lease, now: float) -> None:
         if not lease.is_accepted:
             lease.is_accepted = True
             lane, quota = _parts(lease)
             quota.accept(lease.running, lease.begun_at)
-            lane.service.circuit.accept(lease.round)
-            lane.service.provider.circuit.accept(lease.provider_round)
+            self._hear_from(lease, now)
+
+    def _hear_from(self, lease: Lease, now: float) -> None:
+        """The provider has answered, whatever it has said."""
+        if not lease.is_heard:
+            lease.is_heard = True
+            lane, _ = _parts(lease)
+            lane.service.circuit.accept(lease.round, now)
+            lane.service.provider.circuit.accept(lease.provider_round, now)
 
     def _failed(self, lease: Lease, verdict: Verdict, announced: Announced | None, now: float) -> None:
         lane, quota = _parts(lease)
@@ -549,12 +557,16 @@ class Pool:
             verdict = replace(verdict, wait_s=announced.exhausted_s if wait_s is None else wait_s)
         account.fail(lease.model, verdict, self._policy, now)
         if verdict.scope is not Scope.PROVIDER:
-            service.circuit.accept(lease.round)
-            service.provider.circuit.accept(lease.provider_round)
-        elif verdict.kind is Kind.UNREACHABLE:
-            service.provider.circuit.fail(lease.provider_round, self._policy, verdict, now, self._random)
-        else:
-            service.circuit.fail(lease.round, self._policy, verdict, now, self._random)
+            self._hear_from(lease, now)
+        elif not lease.is_heard:
+            lease.is_heard = True
+            unreachable = verdict.kind is Kind.UNREACHABLE
+            failed, other = service.circuit, service.provider.circuit
+            rounds = lease.round, lease.provider_round
+            if unreachable:
+                failed, other, rounds = other, failed, rounds[::-1]
+            failed.fail(rounds[0], self._policy, verdict, now, self._random)
+            other.end(rounds[1])
         if verdict.kind is Kind.RATE_LIMITED and verdict.scope is not Scope.PROVIDER:
             quota.refuse(lease.cost, lease.running, verdict, announced, self._policy, now)
         else:

@@ -229,7 +229,7 @@ class Quota:
             for bucket in told:
                 bucket.narrow()  # what it allows was refused: the burst is smaller, or others draw on it
         if not blamed and all(bucket.kind for bucket in told) and not self._is_gated:
-            self._learn_from_refusal(now)
+            self._learn_from_refusal(now, is_time_named=verdict.wait_s is not None)
         if verdict.wait_s is None:
             requests = self.bucket(0)
             wait_s = wait_s if requests is None else min(wait_s, max(1.0, _REFILL * requests.unit_s))
@@ -310,7 +310,7 @@ class Quota:
         if kind != _OUTPUT:  # output is counted as it is generated: what runs has still to take what is reserved for it
             bucket.full_at = min(bucket.full_at, full_at + _SLACK_S)
 
-    def _learn_from_refusal(self, now: float) -> None:
+    def _learn_from_refusal(self, now: float, *, is_time_named: bool) -> None:
         bucket = self.bucket(0)
         if bucket is not None:
             if bucket.source == "learned":
@@ -319,6 +319,8 @@ class Quota:
                 self._limit(bucket, max(1.0, bucket.limit * _BACK), "learned")
             return
         passed = [at for at in self._passed if at > now - _WINDOW_S]
+        if is_time_named and len(passed) < _EVIDENCE:
+            return  # the time says enough
         self._is_guess = len(passed) < _EVIDENCE
         span_s = max(now - passed[0], _FEW_S if self._is_guess else 1.0) if passed else _FEW_S
         rate = 60 * max(len(passed) - 1, 1) / span_s * _BACK
