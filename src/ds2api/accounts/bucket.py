@@ -27,7 +27,7 @@ _BURST_S = 5.0
 _FIRST_S = 2.0
 # Requests overtake each other on their way: one that is sent the moment it fits may be there before the one that made
 # it wait. So ours holds a little less than the provider's; the rate is the same.
-_GUARD_S = 0.1
+_GUARD_S = 0.15
 # Sums of floats are off by less.
 _ROUNDING_S = 1e-6
 # No provider counts over more than this (daily quotas are no bucket).

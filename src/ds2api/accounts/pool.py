@@ -537,7 +537,7 @@ class Pool:
     def _accept(self, lease: Lease, now: float) -> None:
         if not lease.is_accepted:
             lease.is_accepted = True
-            lane, quota = _parts(lease)
+            _, quota = _parts(lease)
             quota.accept(lease.running, lease.begun_at)
             self._hear_from(lease, now)
 
