@@ -25,6 +25,8 @@ from bench.pool.report import write_report
 from bench.pool.runs import WHO, Row, by_scenario, say, worst
 from bench.pool.scenarios import SCENARIOS, Times
 
+__all__ = ["main"]
+
 RESULTS = Path(__file__).parent.parent / "results" / "pool.json"
 REPORT = Path(__file__).parent / "report.html"
 # The loads of the report's curves, and which scenario they are of.
