@@ -29,7 +29,7 @@ LEARNT = Times(since=120.0, event=130.0, until=150.0, outage=15.0)
 # has to move costs ten times as much; Mistral: a burst of one second and requests that no header names; a burst: the
 # first requests of a key whose limit nobody has told; a restart without a state file: as that.)
 KNOWN_MISSES = {
-    "Anthropic, cached input is free, 60 %": ("wait p99", "clients saw", "affinity"),
+    "Anthropic, cached input is free, 60 %": ("wait p99", "clients saw", "affinity", "waste 0.0"),
     "Mistral, a second's limit, 80 %": ("wait p99", "clients saw", "waste 0.0"),
     "bursts of 100 after silence": ("waste 0.01",),
     "restart, nothing kept": ("refused in the first five seconds",),
