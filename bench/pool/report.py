@@ -152,10 +152,11 @@ class _Axes:
 
 def _apart(wanted: Sequence[tuple[float, str, str]]) -> list[str]:
     """Labels at the ends of lines, moved so far that none covers another."""
-    marks, last = [], float("-inf")
-    for y, label, kind in sorted(wanted):
-        last = max(y, last + 15)
-        marks.append(f'<text class="own {kind}" x="{_WIDTH - _RIGHT + 8}" y="{last + 4:.1f}">{escape(label)}</text>')
+    marks, least = [], float(_HEIGHT - _BOTTOM)
+    for y, label, kind in sorted(wanted, reverse=True):
+        least = min(y, least) - 15
+        place = f'x="{_WIDTH - _RIGHT + 8}" y="{least + 19:.1f}"'
+        marks.append(f'<text class="own {kind}" {place}>{escape(label)}</text>')
     return marks
 
 

@@ -130,10 +130,12 @@ def say(text: str) -> None:
 def worst(rows: Sequence[Row]) -> Row:
     """The worst of each figure over the seeds (each may be of another one), and each kind of miss once."""
     least = min(rows, key=lambda row: row.goodput)
-    misses = {re.sub(r"[\d.]+", "", one): f"{one} (seed {row.seed})" for row in rows for one in row.missed}
+    kinds = [re.sub(r"[\d.]+", "", one) for row in rows for one in row.missed]
+    misses = {re.sub(r"[\d.]+", "", one): f"{one} (seed {row.seed}" for row in rows for one in row.missed}
+    missed = [f"{text}, {kinds.count(kind)} of {len(rows)})" for kind, text in misses.items()]
     return Row(
         least.scenario, least.who, least.seed, least.goodput, max(row.seen for row in rows),
         max(row.waste for row in rows), min(row.affinity for row in rows), max(row.wait_p50_s for row in rows),
         max(row.wait_p99_s for row in rows), min(row.honest for row in rows), min(row.fairness for row in rows),
-        max(row.late for row in rows), list(misses.values()), least.callers, least.timeline,
+        max(row.late for row in rows), missed, least.callers, least.timeline,
     )  # fmt: skip

@@ -195,7 +195,8 @@ def _capacity(provider: Provider, model: str, turns: Sequence[Turn], times: Time
 
 
 def nobody_sees_it(ours: Figures, ideal: Figures, times: Times) -> str | None:
-    return f"{ours.seen} clients saw {dict(ours.visible)}" if ours.visible else None
+    """Whom an ideal scheduler could not serve within its patience either (a wave of arrivals) is nobody's fault."""
+    return f"{ours.seen} clients saw {dict(ours.visible)}" if ours.seen > ideal.seen else None
 
 
 def goodput(least: float) -> Goal:
