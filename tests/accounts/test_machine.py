@@ -216,6 +216,9 @@ class PoolMachine(RuleBasedStateMachine):
         for account in pool.accounts:
             assert account.in_flight == by_account.get(account.id, 0)
             assert account.limits.concurrency is None or account.in_flight <= account.limits.concurrency
+        for account in pool.accounts:
+            for bench in account.benches:
+                assert bench.in_flight == sum(one.in_flight for one in bench.accounts.values())
         view = pool.view(self.now)
         assert all(0.0 <= quota.headroom <= 1.0 for account in view.accounts for quota in account.quotas)
         assert sum(line.waiting for line in view.lines) >= 0

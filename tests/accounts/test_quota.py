@@ -113,6 +113,16 @@ def test_R106_a_probe_that_says_nothing_frees_its_place() -> None:
     assert len(pool.give_back(leased(probe.outcome), 1.1)) == 1
 
 
+def test_only_the_one_that_went_ahead_frees_its_place() -> None:
+    """Somebody else's client leaves meanwhile: that says nothing of the one that went ahead."""
+    pool = pool_of("a")
+    before = leased(pool.acquire(ask(), 0.0))
+    pool.settle(leased(pool.acquire(ask(), 0.1)), limited(1.0), 0.5)
+    assert all(isinstance(pool.acquire(ask(), 0.5), Ticket) for _ in range(3))
+    assert len(pool.tick(1.5)) == 1
+    assert pool.give_back(before, 1.6) == []
+
+
 def test_a_rate_is_learned_from_refusals_alone() -> None:
     """A provider of one request a second that says nothing: after a while hardly any attempt is refused, and the rate
     is used."""

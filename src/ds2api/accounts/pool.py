@@ -4,9 +4,9 @@
 request is bound to (`pins`); else the conversation's own, which is waited for a little (`Policy.home_wait_s`); else, of
 the lowest priority that can serve at all, the one with the most headroom. Where nobody can serve at once, the request
 stands in the fair line of each of its targets (`line`) until a bucket, an end or a return lets it go: no request waits
-at a spent account while another is free, and nobody overtakes. What is given back goes to the first in line within the
-same call (`settle`, `give_back`), so there is no window in which an account looks free and is not (the classic gap of
-connection pools, `style.md` §5).
+at a spent account while another is free, and nobody overtakes but a turn at its own account (`_may_overtake`). What is
+given back goes to the first in line within the same call (`settle`, `give_back`), so there is no window in which an
+account looks free and is not (the classic gap of connection pools, `style.md` §5).
 
 A request that would wait longer than its caller's patience is refused at once, with the time that it would take.
 
@@ -168,7 +168,7 @@ class Pool:
         if lease.over:
             return []
         _, quota = _parts(lease)
-        quota.leave()
+        quota.leave(lease.begun_at)
         self._end(lease)
         return self._changed(lease, now)
 
@@ -368,7 +368,7 @@ class Pool:
             if pinned is not None:
                 return self._pick_one(lane, pinned, ask, now, "the request is bound to it", is_home=True)
         is_first = in_turn or not lane.line.count
-        home = self._home(lane, ask) if ask.affinity is not None else None
+        home = self._home(lane, ask)
         if home is not None and home.id not in ask.avoid:
             if is_first or self._may_overtake(lane, ask, now, now):
                 pick = self._pick_one(lane, home, ask, now, "home of the conversation", is_home=True)
@@ -421,14 +421,17 @@ class Pool:
 
     def _home(self, lane: Lane, ask: Ask) -> Account | None:
         """The account that served the conversation's turn before."""
-        home = self._homes.get((ask.caller, ask.affinity or "", lane.service.provider.name))
+        home = self._last_turn(lane, ask)
         return None if home is None else self._accounts.get(home.account)
+
+    def _last_turn(self, lane: Lane, ask: Ask) -> _Home | None:
+        if ask.affinity is None:
+            return None
+        return self._homes.get((ask.caller, ask.affinity, lane.service.provider.name))
 
     def _cost(self, lane: Lane, ask: Ask, account: Account | None = None) -> tuple[Cost, float]:
         """What is reserved for `ask` at `account` (elsewhere if None), and how much of it may stand in the cache."""
-        home = None
-        if ask.affinity is not None:
-            home = self._homes.get((ask.caller, ask.affinity, lane.service.provider.name))
+        home = self._last_turn(lane, ask)
         if home is None:
             return lane.service.estimates.cost(ask.input_tokens, ask.output_limit), 0.0
         cached = home.tokens if account is not None and account.id == home.account else 0.0
@@ -438,9 +441,7 @@ class Pool:
     def _likely_cost(self, lane: Lane, ask: Ask) -> Cost:
         """What `ask` will probably cost, at its own account if it has one."""
         estimates = lane.service.estimates
-        home = None
-        if ask.affinity is not None:
-            home = self._homes.get((ask.caller, ask.affinity, lane.service.provider.name))
+        home = self._last_turn(lane, ask)
         if home is None:
             return estimates.cost(ask.input_tokens, ask.output_limit, caution=0.0)
         return estimates.cost(ask.input_tokens, ask.output_limit, cached=home.tokens, factor=home.factor, caution=0.0)
@@ -570,7 +571,7 @@ class Pool:
         if verdict.kind is Kind.RATE_LIMITED and verdict.scope is not Scope.PROVIDER:
             quota.refuse(lease.cost, lease.running, verdict, announced, self._policy, now)
         else:
-            quota.leave()
+            quota.leave(lease.begun_at)
         for bench in account.benches:
             bench.tier.look_at(account)
 
@@ -666,7 +667,7 @@ class Pool:
         self._set_timer(ask.deadline, ticket)
         for _, lane in self._lanes_of(ask):
             pinned = self._pinned(lane, ask, now) if ask.pins else None
-            home = pinned or (self._home(lane, ask) if ask.affinity is not None and not ask.avoid else None)
+            home = pinned or (None if ask.avoid else self._home(lane, ask))
             if home is None:
                 continue
             at = self._home_at(lane, home, ask, now)
@@ -864,17 +865,18 @@ class Pool:
         """The oldest without a line: what it held is found anew. (Leases keep what they need.)"""
         for key, lane in self._lanes.items():
             if not lane.line.count:
-                for bench in {id(bench): bench for bench in lane.roster.bench_of.values()}.values():
-                    offer = bench.offers.get(lane.service.model)
-                    if offer is not None and offer.shelf in lane.shelves:
-                        del bench.offers[lane.service.model]
+                for offer in [offer for shelf in lane.shelves for offer in shelf.offers]:
+                    bench = offer.bench
+                    bench.offers.pop(lane.service.model, None)
+                    if offer in offer.quota.offers:
                         offer.quota.offers.remove(offer)
-                        if offer in bench.parked:
-                            bench.parked.remove(offer)
-                        if offer.quota.is_blank and not offer.quota.offers:
-                            self._quotas.pop((lane.roster.provider, bench.group, lane.service.model), None)
+                    if offer in bench.parked:
+                        bench.parked.remove(offer)
+                    if offer.quota.is_blank and not offer.quota.offers:
+                        self._quotas.pop((lane.roster.provider, bench.group, lane.service.model), None)
                 del self._lanes[key]
-                self._services.pop(key[:2], None)
+                if not any(other[:2] == key[:2] for other in self._lanes):  # for other tags
+                    self._services.pop(key[:2], None)
                 return
 
     def _forget_quota(self) -> None:

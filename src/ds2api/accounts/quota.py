@@ -245,9 +245,11 @@ class Quota:
             if bucket.kind:
                 bucket.give(cost[bucket.kind])
 
-    def leave(self) -> None:
-        """The attempt ended without a word: if it was the one that goes ahead, the next one does (R106)."""
-        self._probe_at = float("-inf")
+    def leave(self, begun_at: float) -> None:
+        """The attempt from `begun_at` ended without a word: if it was the one that goes ahead, the next one does
+        (R106)."""
+        if begun_at == self._probe_at:
+            self._probe_at = float("-inf")
 
     def revive(self) -> None:
         """The operator says that it may serve again."""

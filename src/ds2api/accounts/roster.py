@@ -99,6 +99,7 @@ class Tier:
         bench = self._bench(account.group)
         bench.accounts[account.id] = account
         bench.share += account.share
+        bench.in_flight += account.in_flight  # it may have begun before this roster was made
         account.benches.append(bench)
         self.look_at(account)
         return bench
@@ -110,7 +111,7 @@ class Tier:
         bench.share -= account.share
         account.benches.remove(bench)
         bench.in_flight -= account.in_flight
-        self.add(account).in_flight += account.in_flight
+        self.add(account)
 
     def look_at(self, account: Account) -> None:
         """Its health or what it has running has changed: it sits down, or gets up until its time."""

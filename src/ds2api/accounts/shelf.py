@@ -58,7 +58,7 @@ class Shelf:
         self._heap: list[tuple[float, float, int, int, Offer]] = []
         self._later: list[tuple[float, int, int, Offer]] = []  # those that rest, by the end of it
         self._serials = itertools.count()
-        self._offers = 0
+        self.offers: list[Offer] = []  # of the benches that have been put in
         # Units a minute of each kind, over the offers that may serve; and how many of them have no such limit.
         self._rates = [0.0] * len(KINDS)
         self._unlimited = [0] * len(KINDS)
@@ -71,7 +71,7 @@ class Shelf:
         if offer is None:
             offer = bench.offers[self.model] = Offer(bench, self._quota_of(account), self)
             offer.quota.offers.append(offer)
-            self._offers += 1
+            self.offers.append(offer)
             self.put(offer)
         return offer
 
@@ -89,7 +89,7 @@ class Shelf:
             offer.counted_version = offer.quota.limits_version
         entry = (offer.quota.open_at, offer.bench.load, next(self._serials), offer.version, offer)
         heapq.heappush(self._heap, entry)
-        if len(self._heap) > _STALE * self._offers + 64:
+        if len(self._heap) > _STALE * len(self.offers) + 64:
             self._heap[:] = [entry for entry in self._heap if entry[3] == entry[4].version]
             heapq.heapify(self._heap)
 
