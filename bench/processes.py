@@ -121,7 +121,8 @@ http {{
         """The gateway with everything on: a caller key, pools of three accounts, the access log as JSON."""
         port, folder = free_port(), Path(self._folder.name)
         url = f"http://127.0.0.1:{self.mock_port}"
-        accounts = ", ".join(f'{{ name = "{name}", key_env = "BENCH_KEY" }}' for name in "abc")
+        keys = {f"BENCH_KEY_{name.upper()}": f"sk-bench-0123456789abcde{name}" for name in "abc"}
+        accounts = ", ".join(f'{{ name = "{key[-1].lower()}", key_env = "{key}" }}' for key in keys)
         providers = "\n".join(
             f'[providers.up{one}]\ndialects = ["{one}"]\nbase_url = "{url}"\naccounts = [{accounts}]'
             for one in PROTOCOLS
@@ -149,7 +150,7 @@ key_env = "BENCH_CALLER"
             "--port",
             str(port),
         ]
-        environment = {"BENCH_KEY": "sk-bench-0123456789abcdef", "BENCH_CALLER": CALLER_KEY}
+        environment = keys | {"BENCH_CALLER": CALLER_KEY}
         return Relay("ours", port, self._start(command, port, self.relay_core, environment))
 
     def load(
