@@ -170,7 +170,7 @@ def test_names_that_clients_make_up_do_not_fill_the_memory() -> None:
     pool = pool_of("a")
     for number in range(5000):
         pool.settle(leased(pool.acquire(ask(f"model {number}"), 0.0)), None, 0.0)
-    assert len(pool._quotas) <= 1100
+    assert len(pool._directory.quotas) <= 1100
 
 
 def test_who_waits_for_its_own_account_holds_nobody_up() -> None:

@@ -58,7 +58,9 @@ class Lane:
         self.service = service
         self.roster = roster
         self.line = FairLine()
-        self.wake_at: float | None = None  # the pool looks at it then
+        self.wake_at: float | None = None  # the line is looked at then
+        self.closed_until = float("-inf")  # of the circuits, when the line was last looked at
+        self.is_used = False  # somebody has asked for it since it was last thought of forgetting it
         self.shelves = [Shelf(tier, service.model, lambda one: quota_of(one, service.model)) for tier in roster.tiers]
 
     def offer(self, account: Account) -> Offer | None:
@@ -67,6 +69,17 @@ class Lane:
         if bench is None:
             return None
         return self.shelves[self.roster.tiers.index(bench.tier)].offer(account, bench)
+
+    def leave(self) -> list[Offer]:
+        """Nobody will ask for it any more: its offers leave benches and quotas. Returns them."""
+        offers = [offer for shelf in self.shelves for offer in shelf.offers]
+        for offer in offers:
+            offer.bench.offers.pop(self.service.model, None)
+            if offer in offer.quota.offers:
+                offer.quota.offers.remove(offer)
+            if offer in offer.bench.parked:
+                offer.bench.parked.remove(offer)
+        return offers
 
     @property
     def serving(self) -> int:
