@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.pool.cost import costs, table
 from bench.pool.report import write_report
-from bench.pool.runs import WHO, Row, by_scenario, say, worst
+from bench.pool.runs import PEERS, WHO, Row, by_scenario, say, worst
 from bench.pool.scenarios import SCENARIOS, Times
 
 __all__ = ["main"]
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _scenarios(wanted: Sequence[int], seeds: int) -> tuple[dict[str, Any], int]:
     rows: list[dict[str, Any]] = []
-    print("| scenario | limits | ours | shuffle | round robin | ours missed |\n|---|---|---|---|---|---|")
+    print("| scenario | limits | ours | shuffle | round robin | ideal | ours missed |\n|---|---|---|---|---|---|---|")
     for scenario, found in by_scenario([(number, None) for number in wanted], seeds, Times()):
         shown = {who: worst(found[who]) for who in WHO}
         for who in WHO[:2]:
@@ -79,7 +79,7 @@ def _scenarios(wanted: Sequence[int], seeds: int) -> tuple[dict[str, Any], int]:
             print(f"| {scenario.name} | {limits} | {cells} | {'; '.join(shown[who].missed)} |", flush=True)
         rows.append({"scenario": scenario.name} | {who: asdict(row) for who, row in shown.items()})
     missed = sum(bool(row[who]["missed"]) for row in rows for who in WHO[:2])
-    peers = {who: sum(not row[who]["missed"] for row in rows) for who in WHO[2:]}
+    peers = {who: sum(not row[who]["missed"] for row in rows) for who in PEERS}
     print(
         f"\n{_FOOT} {seeds}.\nours missed a goal in {missed} of {2 * len(rows)} rows; all goals are met in "
         + " and ".join(f"{count} of {len(rows)} scenarios by {who}" for who, count in peers.items())

@@ -21,9 +21,10 @@ from bench.pool.schedulers import Cooldown, Ideal, Scheduler
 from bench.pool.simulate import PATIENCE_S, WALL_S, Simulation
 from ds2api.accounts import Pool
 
-__all__ = ["WHO", "Row", "by_scenario", "judged", "run", "say", "worst"]
+__all__ = ["PEERS", "WHO", "Row", "by_scenario", "judged", "run", "say", "worst"]
 
-WHO = ("ours, told", "ours, untold", "shuffle", "round robin")
+PEERS = ("shuffle", "round robin")
+WHO = ("ours, told", "ours, untold", *PEERS, "ideal")
 
 
 @dataclass
@@ -95,8 +96,8 @@ def _task(task: tuple[Wanted, int, Times]) -> list[dict[str, Any]]:
     wanted, seed, times = task
     scenario = _scenario(wanted)
     ideal = run(scenario, "ideal", seed, times)
-    rows = [judged(scenario, who, seed, run(scenario, who, seed, times), ideal, times) for who in WHO]
-    return [asdict(row) for row in rows]
+    found = {who: ideal if who == "ideal" else run(scenario, who, seed, times) for who in WHO}
+    return [asdict(judged(scenario, who, seed, one, ideal, times)) for who, one in found.items()]
 
 
 def _scenario(wanted: Wanted) -> Scenario:

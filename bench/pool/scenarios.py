@@ -212,7 +212,14 @@ def waste(most: float) -> Goal:
 
 
 def wait_p99(most_s: float) -> Goal:
-    return lambda ours, ideal, times: f"wait p99 {ours.wait_s(0.99):.2f} s" if ours.wait_s(0.99) > most_s else None
+    """Where the ideal scheduler itself cannot (a peak of large requests is more than all keys take), a quarter more
+    than its."""
+
+    def check(ours: Figures, ideal: Figures, times: Times) -> str | None:
+        wait_s, least_s = ours.wait_s(0.99), ideal.wait_s(0.99)
+        return f"wait p99 {wait_s:.2f} s" if wait_s > max(most_s, 1.25 * least_s) else None
+
+    return check
 
 
 def affinity(least: float) -> Goal:
@@ -290,7 +297,7 @@ FIVE = tuple(Source(f"caller {number}", share=number) for number in range(1, 6))
 GREEDY = (*(Source(f"caller {number}", share=0.18) for number in range(1, 5)), Source("greedy", share=1.5))
 
 CALM = (nobody_sees_it, waste(0.01), keeps_nothing)
-# Where buckets hold few requests, nobody can have both: an ideal scheduler that waits for the account of the turn
+# Where buckets hold few requests, nobody can have both: an ideal scheduler that waits long for the account of the turn
 # before has a p99 of 2 to 3 s here, one that does not keeps 25 to 90 % of the turns.
 SWIFT = (*CALM, wait_p99(1.0))
 FULL = (goodput(0.99), waste(0.01), keeps_nothing)

@@ -24,8 +24,9 @@ __all__ = ["Cooldown", "Ideal", "Scheduler"]
 # LiteLLM's default (`cooldown_time`).
 _COOLDOWN_S = 5.0
 # How long a turn waits for the account that has its conversation in its cache, under an ideal scheduler; nobody does in
-# a longer line, where only the order decides. Where cached input is free, the cache is the capacity.
-_HOME_S, _LOOK = 4.0, 8
+# a longer line, where only the order decides: as long as under ours. Where cached input is free, the cache is the
+# capacity.
+_HOME_S, _LOOK = 0.3, 8
 _FREE_HOME_S, _FREE_LOOK = 8.5, 60
 # How much sooner than its deadline a request must be due to be let into the ideal line.
 _MARGIN_S = 0.5

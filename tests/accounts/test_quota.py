@@ -6,7 +6,9 @@ from collections import Counter
 
 from ds2api.accounts import Account, Action, Announced, Ask, Candidate, Lease, Pool, Refused, Scope, Ticket, Verdict
 from ds2api.accounts.announced import Dimension
+from ds2api.accounts.costs import Estimates
 from ds2api.universal.errors import Kind
+from ds2api.universal.usage import Usage
 
 
 def limited(wait_s: float | None = None) -> Verdict:
@@ -145,6 +147,55 @@ def test_a_rate_is_learned_from_refusals_alone() -> None:
     assert served > 0.8 * 880
 
 
+def test_a_learned_rate_that_nobody_uses_does_not_grow() -> None:
+    """That a part of it is accepted proves nothing, and each try that fails is a refusal."""
+    pool = pool_of("a")
+    for number in range(20):
+        pool.settle(leased(pool.acquire(ask(), number)), None, number)
+    for now in (19.5, 30.0, 50.0):  # learned, narrowed, known
+        pool.settle(leased(pool.acquire(ask(), now)), limited(), now)
+
+    def learned() -> float:
+        return next(one.limit for one in pool.quota(pool.account("p/a"), "m").buckets)
+
+    before = learned()
+    for number in range(500):
+        now = 80.0 + number * 2
+        pool.settle(leased(pool.acquire(ask(), now)), None, now)
+    assert 40 < before <= learned() < 70  # twice the 30 a minute that were asked for, and one step
+
+
+def test_too_much_at_once_is_told_from_too_much_a_minute() -> None:
+    """One a second, one at once. Refused for a burst, the pool sends less at once, and still all that fits."""
+    pool = pool_of("a")
+    level, at, begun, served = 1.0, 0.0, 0, 0
+    for number in range(6000):
+        now = number * 0.1
+        answer = pool.acquire(ask(deadline=now), now)
+        if not isinstance(answer, Lease):
+            continue
+        level, at = min(1.0, level + now - at), now
+        is_admitted = level >= 1
+        level -= is_admitted
+        pool.settle(answer, None if is_admitted else limited(), now)
+        if now >= 120:
+            begun += 1
+            served += is_admitted
+    assert served > 0.8 * 480
+    assert begun - served < 0.06 * begun
+
+
+def test_a_long_conversation_in_a_cache_is_guessed_by_its_own_text() -> None:
+    """Its text has fewer tokens than others' for each byte; all of the last turn is read from the cache. So the next
+    one costs only what is new."""
+    estimates = Estimates()
+    for _ in range(40):
+        estimates.learn(1000.0, 0.0, Usage(1300, output_text=100))  # others: without a cache
+        estimates.learn(10_000.0, 9800.0, Usage(160, 7840, output_text=100))
+    cost = estimates.cost(10_200.0, 500.0, cached=10_000.0, factor=0.8)
+    assert 160 <= cost.input <= 210
+
+
 def test_R110_keys_of_one_organisation_are_one_bucket_and_the_pool_finds_it_out() -> None:
     pool = pool_of("a", "b", "c")
     for name in "ab":
@@ -179,13 +230,13 @@ def test_who_waits_for_its_own_account_holds_nobody_up() -> None:
     only_a = frozenset({"p/b"})
     pool.settle(leased(pool.acquire(ask(avoid=only_a, affinity="x"), 0.0)), None, 0.0)
     pool.settle(leased(pool.acquire(ask(avoid=frozenset({"p/a"})), 0.0)), None, 0.0)
-    pool.rest("p/a", 0.6, 9.9)
+    pool.rest("p/a", 0.25, 9.9)
     pool.rest("p/b", 0.1, 9.9)
     at_home = pool.acquire(ask(affinity="x"), 9.9)
     other = pool.acquire(ask(), 9.9)
     assert isinstance(at_home, Ticket) and isinstance(other, Ticket)
     assert [grant.ticket for grant in pool.tick(10.0)] == [other]
-    assert [grant.ticket for grant in pool.tick(10.5)] == [at_home]
+    assert [grant.ticket for grant in pool.tick(10.2)] == [at_home]
 
 
 def test_who_cannot_be_served_within_its_patience_is_refused_with_the_true_time() -> None:

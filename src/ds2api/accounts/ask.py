@@ -64,7 +64,7 @@ class Lease:
     over: bool = False
     lane: Lane | None = None
     quota: Quota | None = None
-    mark: tuple[float, ...] = ()  # what had been taken from the quota at the beginning
+    mark: tuple[float, ...] = ()  # of the quota at the beginning (`Quota.begin`)
     round: int = 0  # of the circuit
     provider_round: int = 0
     input_tokens: float = 0.0

@@ -93,6 +93,11 @@ class Bucket:
         """So many seconds' worth went at once, and were admitted."""
         self.burst_s = max(self.burst_s, min(burst_s, _BURST_MOST_S))
 
+    @property
+    def is_wide(self) -> bool:
+        """Less could go at once (`narrow`)."""
+        return self.burst_s > max(self.unit_s, _BURST_LEAST_S)
+
     def narrow(self) -> None:
         """Less may go at once than was thought: a limit of a minute is enforced over seconds, or others draw on it."""
         self.burst_s = max(self.burst_s / 2, self.unit_s, _BURST_LEAST_S)

@@ -73,7 +73,9 @@ class Estimates:
             self._total += off * _GAIN
             self._error += (abs(off) - self._error) * _GAIN
             if cached > 0:
-                read = (usage.cache_read or 0) / (cached * self._total)
+                # By what this very request had for each token of its guess: some percent less than all would double
+                # what a long conversation seems to cost.
+                read = (usage.cache_read or 0) * input_tokens / (cached * total)
                 self._hit += (min(1.0, read) - self._hit) * _GAIN
         if output is not None:
             self._output += (output - self._output) * _GAIN

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FairLine", "Ticket"]
 
+# Of so many callers it is looked at how much each has waiting; of more, all are thought to have as much.
+_COUNTED = 32
+
 
 @dataclass(slots=True, eq=False)
 class Ticket:
@@ -123,8 +126,11 @@ class FairLine:
         wait go before it, or, where its caller has few, as much of each other caller's as of its own."""
         own = self._queues.get(caller)
         mine_s = seconds + (own.seconds if own is not None else 0.0)
-        active = len(self._heap) + (own is None or not own.count)
-        return min(self.seconds + seconds, mine_s * max(1, active))
+        if len(self._queues) > _COUNTED:
+            active = len(self._heap) + (own is None or not own.count)
+            return min(self.seconds + seconds, mine_s * max(1, active))
+        others = (queue.seconds for queue in self._queues.values() if queue is not own)
+        return mine_s + sum(other_s if other_s < mine_s else mine_s for other_s in others)
 
     def waiting(self) -> dict[str, int]:
         """By caller, for people."""

@@ -13,6 +13,7 @@ the real usage. What the configuration says is never exceeded, whatever a header
 from __future__ import annotations
 
 from collections import deque
+from operator import sub
 from typing import TYPE_CHECKING
 
 from ds2api.accounts.account import AccountLimits
@@ -31,15 +32,21 @@ __all__ = ["Quota"]
 
 # A refusal without headers: what went through in this time is the rate that the provider takes.
 _WINDOW_S = 20.0
-# Fewer attempts in it say little about a rate: what they say is a beginning, which grows fast until the next refusal.
-# (Without one, all that wait would go to the only account of which nothing is known.)
+# What went through before the first refusal is a beginning, which grows fast until the next one; of fewer attempts than
+# these it says hardly anything. (Without one, all that wait would go to the only account of which nothing is known.)
 _EVIDENCE = 8
 _FEW_S = 5.0
 _UP_FROM_GUESS = 1.05
-# Back by a seventh, up by 0.3 % an answer: in the simulation (`bench/pool`, "never announced") that is one refusal in
-# some fifty attempts, with 98 % of the rate used.
+# Back by a seventh; then up by 1 % an answer till near where it was refused, and by 0.2 % there (`_up`). In the
+# simulation (`bench/pool`, "never announced") that is one refusal in some eighty attempts, with 98 % of the rate used.
 _BACK = 0.85
-_UP = 1.003
+_UP, _UP_FAR = 1.002, 1.01
+_NEAR = 0.95
+# Refused for too much at once: the rate is what went through, and that much more.
+_BEYOND = 1.3
+# A rate that is not used is not raised: that it would hold proves nothing (RFC 7661, of TCP's window). What is used
+# lags behind one that grows fast.
+_USED, _USED_OF_GUESS = 0.9, 0.5
 # No provider has lower limits a minute; whatever a header says below it is an error or another unit.
 _LEAST = (1.0, 1000.0, 1000.0, 1000.0)
 # The one attempt after a wait that says nothing for so long is not waited for: it may be a long answer.
@@ -49,6 +56,9 @@ _ALLOWS_MORE = 1.05
 # Of a coarse time, so much is taken to be rounding: less than the usual half, since too late costs nothing.
 _ROUNDED_UP = 0.3
 _SLACK_S = 0.02
+# Attempts overtake each other on their way: what was sent so little before one may have come after it, and then is not
+# in what its answer says.
+_OVERTAKEN_S = 0.1
 # What must have been taken before a request for its admission to show that the burst is larger.
 _TAKEN_S = 0.25
 _OUTPUT = KINDS.index("output-tokens")
@@ -67,8 +77,10 @@ class Quota:
         "_passed",
         "_probe_at",
         "_refused_at",
+        "_sent",
         "_since",
         "_taken",
+        "_wall",
         "cause",
         "concurrency",
         "daily",
@@ -105,8 +117,10 @@ class Quota:
         self._is_guess = False  # the learned rate comes from too few attempts
         self._is_gated = False  # refused without a word, and nobody has got through since
         self._probe_at = float("-inf")
+        self._wall = 1.0  # the learned rate that was refused last
         self._in_a_row = 0
         self._refused_at = float("-inf")
+        self._sent: deque[tuple[float, tuple[float, ...]]] = deque()  # the last ones: when, and what was taken before
         self._passed: deque[float] = deque(maxlen=64)  # when the last accepted attempts began
 
     @property
@@ -150,18 +164,24 @@ class Quota:
         return most is not None and self.in_flight >= most
 
     def begin(self, cost: Cost, now: float, wall_s: float) -> tuple[float, ...]:
-        """An attempt starts. Returns the mark that `hear` wants: what had been taken till then."""
+        """An attempt starts. Returns the mark that `hear` wants: what has been taken till then, it included; and of
+        that, what may come to the provider after it."""
         self.in_flight += 1
         if self._is_gated:
             self._probe_at = now
         if self.daily is not None:
             self.daily.take(now + wall_s)
-        taken = self._taken
+        taken, sent = self._taken, self._sent
+        while sent and sent[0][0] < now - _OVERTAKEN_S:
+            sent.popleft()
+        sent.append((now, tuple(taken)))
         for bucket in self._buckets:
             units = cost[bucket.kind]
             bucket.take(units, now)
             taken[bucket.kind] += units
-        return tuple(taken)
+        if len(sent) == 1:
+            return (*taken, 0.0, 0.0, 0.0, 0.0)
+        return (*taken, *map(sub, sent[-1][1], sent[0][1]))
 
     def end(self) -> None:
         """The attempt is over."""
@@ -199,7 +219,9 @@ class Quota:
         self.concurrency.accept(running)
         for bucket in self._buckets:
             if bucket.source == "learned":
-                self._limit(bucket, bucket.limit * (_UP_FROM_GUESS if self._is_guess else _UP), "learned")
+                up, used = (_UP_FROM_GUESS, _USED_OF_GUESS) if self._is_guess else (self._up(bucket.limit), _USED)
+                if self._rate(begun_at) >= bucket.limit * used:
+                    self._limit(bucket, bucket.limit * up, "learned")
             else:
                 bucket.believe()
 
@@ -304,30 +326,44 @@ class Quota:
         # when the bucket is full, and says nothing.)
         if full_in_s - cost[kind] * bucket.unit_s > told.resolution_s + _TAKEN_S:
             bucket.widen_to(full_in_s - told.resolution_s)
-        # What was sent after this one was admitted is not in what it says. A time in whole seconds is rounded up: the
-        # truth is up to one earlier.
+        # What was sent after this one is not in what it says. A time in whole seconds is rounded up: the truth is up to
+        # one earlier.
         full_at = at + full_in_s + (self._taken[kind] - mark[kind]) * bucket.unit_s
         bucket.is_exact = told.resolution_s < 1.0
         bucket.full_at = max(bucket.full_at, full_at - told.resolution_s * _ROUNDED_UP)
         if kind != _OUTPUT:  # output is counted as it is generated: what runs has still to take what is reserved for it
-            bucket.full_at = min(bucket.full_at, full_at + _SLACK_S)
+            bucket.full_at = min(bucket.full_at, full_at + mark[kind + len(KINDS)] * bucket.unit_s + _SLACK_S)
+
+    def _up(self, limit: float) -> float:
+        """By how much a learned rate grows with an answer: fast up to where it was refused, slowly past there (the idea
+        of CUBIC, RFC 9438)."""
+        return _UP if _NEAR <= limit / self._wall <= 1 / _NEAR else _UP_FAR
+
+    def _rate(self, now: float) -> float:
+        """Attempts a minute that were accepted lately."""
+        passed = self._passed
+        return 60 * len(passed) / max(now - passed[0], _WINDOW_S / 2) if passed else 0.0
 
     def _learn_from_refusal(self, now: float, *, is_time_named: bool) -> None:
-        bucket = self.bucket(0)
-        if bucket is not None:
-            if bucket.source == "learned":
-                bucket.narrow()
-                self._is_guess = False
-                self._limit(bucket, max(1.0, bucket.limit * _BACK), "learned")
-            return
         passed = [at for at in self._passed if at > now - _WINDOW_S]
-        if is_time_named and len(passed) < _EVIDENCE:
-            return  # the time says enough
-        self._is_guess = len(passed) < _EVIDENCE
-        span_s = max(now - passed[0], _FEW_S if self._is_guess else 1.0) if passed else _FEW_S
-        rate = 60 * max(len(passed) - 1, 1) / span_s * _BACK
-        self._buckets.append(Bucket(0, rate, "learned", now))
-        self.limits_version += 1
+        is_few = len(passed) < _EVIDENCE
+        span_s = max(now - passed[0], _FEW_S if is_few else 1.0) if passed else _FEW_S
+        rate = 60 * max(len(passed) - 1, 1) / span_s
+        bucket = self.bucket(0)
+        if bucket is None:
+            if is_time_named and is_few:
+                return  # the time says enough
+            self._is_guess = True
+            self._buckets.append(Bucket(0, rate * _BACK, "learned", now))
+            self.limits_version += 1
+        elif bucket.source == "learned":
+            # Refused although less went through than is thought to fit: too much at once, not too much a minute.
+            is_burst = not self._is_guess and bucket.is_wide and rate < bucket.limit * _BACK
+            if not self._is_guess:
+                bucket.narrow()
+            limit = min(bucket.limit, rate * _BEYOND) if is_burst or self._is_guess else bucket.limit * _BACK
+            self._is_guess, self._wall = False, bucket.limit if not is_burst else limit
+            self._limit(bucket, max(1.0, limit), "learned")
 
     def _limit(self, bucket: Bucket, limit: float, source: Source) -> None:
         if limit != bucket.limit:

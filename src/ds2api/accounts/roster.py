@@ -30,6 +30,7 @@ _POINTS_MOST = 200_000
 _64_BITS = (1 << 64) - 1
 # Accounts of one group that are looked at for one that is not avoided.
 _LOOK = 16
+_NEVER = float("inf")
 
 
 class Bench:
@@ -76,6 +77,17 @@ class Bench:
                 return account
         return None
 
+    def rests_until(self, model: str, now: float) -> float:
+        """Where nobody may serve `model`, whomever one avoids: until when; else the past."""
+        soonest = _NEVER
+        for account in itertools.islice(self.seated.values(), _LOOK):
+            rest = account.rests.get(model)
+            if account.weight > 0:
+                if rest is None or rest.until <= now:
+                    return -_NEVER
+                soonest = min(soonest, rest.until)
+        return soonest if soonest < _NEVER else -_NEVER
+
     def took(self, account: Account) -> None:
         """It has just begun an attempt: the others go first next time."""
         self.in_flight += 1
@@ -120,9 +132,9 @@ class Tier:
         self.full.discard(account.id)
         if account.is_full:
             bench.unseat(account)
-            if ready_at < float("inf"):
+            if ready_at < _NEVER:
                 self.full.add(account.id)
-        elif ready_at == float("-inf"):
+        elif ready_at == -_NEVER:
             bench.seat(account)
         else:
             bench.unseat(account)
@@ -146,7 +158,7 @@ class Tier:
             if account.ready_at == at and any(bench.tier is self for bench in account.benches):
                 return at, account
             heapq.heappop(away)  # known better since
-        return float("inf"), None
+        return _NEVER, None
 
     def from_spot(self, spot: int) -> Iterator[Account]:
         """The accounts in the order of a hash ring, from `spot` (64 bits) on: the same for everybody who asks, and as

@@ -13,11 +13,12 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-from ds2api.accounts.account import Account, Rest
+from ds2api.accounts.account import Account
 from ds2api.accounts.bucket import KINDS
 from ds2api.accounts.costs import Cost
 from ds2api.accounts.quota import Quota
 from ds2api.accounts.roster import Bench, Tier
+from ds2api.accounts.verdicts import Verdict
 
 __all__ = ["Offer", "Shelf"]
 
@@ -62,7 +63,7 @@ class Shelf:
         # Units a minute of each kind, over the offers that may serve; and how many of them have no such limit.
         self._rates = [0.0] * len(KINDS)
         self._unlimited = [0] * len(KINDS)
-        self.is_full = False  # the last `find` met somebody who could serve at somebody's end
+        self._full: set[Offer] = set()  # those that nobody looks at until an attempt of theirs ends
         self.serving = 0
 
     def offer(self, account: Account, bench: Bench) -> Offer:
@@ -78,6 +79,7 @@ class Shelf:
     def put(self, offer: Offer) -> None:
         """It has changed, or is new."""
         offer.version += 1
+        self._full.discard(offer)
         if not offer.bench.seated:
             if offer not in offer.bench.parked:
                 offer.bench.parked.append(offer)
@@ -106,7 +108,6 @@ class Shelf:
         looked: list[tuple[float, float, int, int, Offer]] = []
         found: tuple[Offer, Account] | None = None
         soonest = float("inf")
-        self.is_full = False
         while (heap or self._touch_next()) and len(looked) < _LOOK + len(avoid):
             open_at, _, serial, version, offer = heap[0]
             if version != offer.version:
@@ -116,8 +117,16 @@ class Shelf:
                 heapq.heappop(heap)
                 self.put(offer)  # parks it
                 continue
-            if offer.quota.out_until > now:
-                heapq.heappush(self._later, (offer.quota.out_until, serial, version, offer))
+            if offer.quota.is_full:
+                self._full.add(offer)
+                heapq.heappop(heap)
+                continue
+            account = offer.bench.member(self.model, avoid, now)
+            rests_until = offer.quota.out_until
+            if account is None:
+                rests_until = max(rests_until, offer.bench.rests_until(self.model, now))
+            if rests_until > now:
+                heapq.heappush(self._later, (rests_until, serial, version, offer))
                 heapq.heappop(heap)
                 continue
             if offer.quota.open_at > open_at:  # changed by way of another shelf
@@ -127,10 +136,7 @@ class Shelf:
                 if self._touch_next():
                     continue
                 break
-            account = offer.bench.member(self.model, avoid, now)
-            if offer.quota.is_full:
-                self.is_full = True
-            elif account is not None:
+            if account is not None:
                 free_at = offer.quota.free_at(cost, now, wall_s)
                 if free_at <= now:
                     found = offer, account
@@ -176,21 +182,20 @@ class Shelf:
                 return other, one
         return best
 
-    def first(self) -> Offer | None:
-        """The offer that could serve soonest, after a `find` that found nobody."""
-        if self._heap:
-            return self._heap[0][4]
-        return self._later[0][3] if self._later else None
+    @property
+    def is_full(self) -> bool:
+        """Whether somebody could serve at the end of an attempt, after a `find`."""
+        return bool(self._full)
 
-    def soonest_rest(self, now: float) -> Rest | None:
-        """Of the first accounts that may not serve this model: whose time is over soonest."""
-        rests = [
-            rest
-            for _, _, _, _, offer in self._heap[:_LOOK]
-            for account in itertools.islice(offer.bench.seated.values(), _LOOK)
-            if (rest := account.rests.get(self.model)) is not None and rest.until > now
-        ]
-        return min(rests, key=lambda rest: rest.until, default=None)
+    def cause(self, now: float) -> Verdict | None:
+        """Why the one who could serve soonest cannot now, after a `find` that found nobody."""
+        if self._heap:
+            return self._heap[0][4].quota.cause
+        if not self._later:
+            return None
+        until, _, _, offer = self._later[0]
+        rests = [account.rests.get(self.model) for account in itertools.islice(offer.bench.seated.values(), _LOOK)]
+        return next((rest.cause for rest in rests if rest is not None and rest.until == until), offer.quota.cause)
 
     def seconds(self, cost: Cost) -> float | None:
         """How much of the time of all offers together `cost` takes; None where no limit is known."""
