@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from ds2api.universal.days import next_midnight
 
-__all__ = ["Daily", "next_midnight"]
-
-# Where the machine has no time zones (a slim container): the standard time of the only zone that a provider names. In
-# summer the day then ends an hour late, which costs an hour and never a refused request.
-_PACIFIC = timezone(timedelta(hours=-8))
+__all__ = ["Daily"]
 
 
 class Daily:
@@ -33,20 +28,3 @@ class Daily:
         if wall >= self.ends_at:
             self.used, self.ends_at = 0.0, next_midnight(wall, self.zone)
         self.used += 1
-
-
-def next_midnight(wall: float, zone: str) -> float:
-    """The wall's time at which the day of `zone` ends that `wall` is in."""
-    place = _zone(zone)
-    moment = datetime.fromtimestamp(wall, place)
-    following = (moment + timedelta(days=1)).date()
-    return datetime(following.year, following.month, following.day, tzinfo=place).timestamp()
-
-
-def _zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return _PACIFIC

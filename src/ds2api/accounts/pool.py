@@ -245,7 +245,11 @@ class Pool:
                 account = self._directory.accounts[account_id]
                 if found is None or account is not found.account:
                     quota = self.quota(account, lane.service.model)
-                    others.append((account.id, why_not(account, quota, cost, closed_s, now, self._wall_s)))
+                    why = why_not(account, quota, cost, closed_s, now, self._wall_s)
+                    if not why and found is not None:
+                        is_tier = account.priority > found.account.priority
+                        why = f"is of priority {account.priority}" if is_tier else "has less headroom"
+                    others.append((account.id, why or "others stand in line before"))
         return Explanation(None if found is None else found.account.id, reason if found is None else found.why, others)
 
     def snapshot(self, now: float) -> dict[str, Any]:
@@ -347,6 +351,8 @@ class Pool:
             quota.refuse(lease.cost, lease.running, verdict, announced, policy, now)
         else:
             quota.leave(lease.begun_at)
+            if verdict.kind is Kind.UNREACHABLE:  # nothing was sent
+                quota.give_back(lease.cost)
         for bench in account.benches:
             bench.tier.look_at(account)
 

@@ -238,7 +238,7 @@ class Quota:
         self._in_a_row += 1
         self._refused_at = now
         self.cause = verdict
-        self.give_back_tokens(cost)
+        self.give_back(cost, is_counted=True)
         wait_s = policy.cool_s(self._in_a_row, verdict.wait_s)
         if verdict.wait_s is None and self.concurrency.refuse(running, now):
             # Somebody's end frees a place; what was thought of a rate was a mistake.
@@ -261,10 +261,11 @@ class Quota:
         self._is_gated = all(bucket.kind for bucket in told)
         self._probe_at = float("-inf")
 
-    def give_back_tokens(self, cost: Cost) -> None:
-        """The attempt was refused or never answered: requests stay counted (OpenAI counts refused ones), tokens not."""
+    def give_back(self, cost: Cost, *, is_counted: bool = False) -> None:
+        """What was reserved has not been used: the attempt was never sent; `is_counted`: it was refused, which counts
+        as a request (OpenAI counts refused ones)."""
         for bucket in self._buckets:
-            if bucket.kind:
+            if bucket.kind or not is_counted:
                 bucket.give(cost[bucket.kind])
 
     def leave(self, begun_at: float) -> None:

@@ -153,7 +153,7 @@ def make_view(
 
 
 def why_not(account: Account, quota: Quota, cost: Cost, closed_s: float, now: float, wall_s: float) -> str:
-    """Why `account` would not be chosen now, in a few words."""
+    """Why `account` could not serve now, in a few words; empty if it could."""
     rest = account.rests.get(quota.model)
     free_in_s = quota.free_at(cost, now, wall_s) - now
     if account.health is not Health.READY:
@@ -168,7 +168,7 @@ def why_not(account: Account, quota: Quota, cost: Cost, closed_s: float, now: fl
         return "its weight is 0"
     if free_in_s > 0:
         return f"its limit is reached{_for(free_in_s)}"
-    return "has less headroom, or a higher priority number"
+    return ""
 
 
 def _for(seconds: float) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from ds2api.universal.days import PACIFIC
+
 __all__ = ["AUTH_STYLES", "PRESETS", "AuthStyle", "Preset"]
 
 # "foundry" shows the key twice, as its own SDK does: `x-api-key` for the model, `api-key` for the gate before it.
@@ -66,7 +68,7 @@ PRESETS: Mapping[str, Preset] = {
         {"gemini": "x-goog-api-key"},
         models=("gemini-*", "gemma-*"),
         environment="GEMINI_API_KEY",
-        day_zone="America/Los_Angeles",  # ai.google.dev/gemini-api/docs/rate-limits
+        day_zone=PACIFIC,  # ai.google.dev/gemini-api/docs/rate-limits
     ),
     # docs.mistral.ai/api
     "mistral": Preset(

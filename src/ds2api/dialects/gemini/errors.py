@@ -22,13 +22,13 @@ from typing import Any
 from ds2api import jsons
 from ds2api.dialects.contract import WrittenError
 from ds2api.dialects.masking import masked
+from ds2api.universal.days import PACIFIC, next_midnight
 from ds2api.universal.errors import Error, Fault, Kind
 
 __all__ = ["broken", "error_object", "read_error", "read_stream_error", "truncated", "write_error"]
 
 _MESSAGE_CHARACTERS = 2000  # longer ones repeat the prompt
 _DAY_S = 86_400
-_MIDNIGHT_S = 8 * 3600  # midnight Pacific in seconds of the day, UTC
 _TYPE = "type.googleapis.com/google.rpc."
 
 # HTTP status and canonical word for each kind (`google/rpc/code.proto`).
@@ -292,4 +292,4 @@ def _until_midnight_s(date: str | None) -> float:
         now_s = now.timestamp() if now.tzinfo is not None else None
     except ValueError:
         now_s = None
-    return _DAY_S if now_s is None else _DAY_S - (now_s - _MIDNIGHT_S) % _DAY_S
+    return _DAY_S if now_s is None else next_midnight(now_s, PACIFIC) - now_s
