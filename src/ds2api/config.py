@@ -24,7 +24,7 @@ from ds2api.gateway.callers import Caller
 from ds2api.gateway.presets import PRESETS
 from ds2api.gateway.providers import Provider
 from ds2api.gateway.routes import Route
-from ds2api.gateway.settings import Deadlines, Retries
+from ds2api.gateway.settings import Browsers, Deadlines, Retries
 from ds2api.records import LogFormat, StateSettings, default_path
 from ds2api.stores import StoreLimits
 from ds2api.wire.settings import Limits, Timeouts, TlsServer
@@ -43,6 +43,7 @@ SETTINGS: Mapping[str, tuple[type, ...]] = {
     "retries": (Retries,),
     "pool": (Policy, StateSettings),
     "store": (StoreLimits,),
+    "browsers": (Browsers,),
 }
 
 
@@ -73,6 +74,7 @@ class Config:
     retries: Retries = field(default_factory=Retries)
     policy: Policy = field(default_factory=Policy)
     store: StoreLimits = field(default_factory=StoreLimits)
+    browsers: Browsers = field(default_factory=Browsers)
     listen_tls: TlsServer | None = None
     log: LogFormat = "text"
     sealing_secret: bytes | None = None
@@ -140,7 +142,7 @@ def setting_names(table: str) -> dict[str, Any]:
         one.name: one.default
         for kind in SETTINGS[table]
         for one in fields(kind)
-        if isinstance(one.default, int | float | str)
+        if isinstance(one.default, int | float | str | tuple)
     }
 
 
@@ -188,6 +190,7 @@ class _Reader(ClientReader):
             settings["retries"][Retries],
             settings["pool"][Policy],
             settings["store"][StoreLimits],
+            settings["browsers"][Browsers],
             tls,
             log or "text",
             secret,
@@ -209,6 +212,8 @@ class _Reader(ClientReader):
                     value = self.number(given, one.name, name, whole=whole, least=0 if one.name == "max" else 0.001)
                     if value is not None:
                         values[one.name] = value
+                elif one.name in given and isinstance(one.default, tuple):
+                    values[one.name] = self.texts(given, one.name, name, '["https://chat.example.com"]') or ()
                 elif one.name in given and isinstance(one.default, str):
                     values[one.name] = self.text(given, one.name, name) or one.default
             built[kind] = kind(**values)

@@ -195,6 +195,7 @@ class Gateway:
             self._thoughts,
             Sealer(self._sealing_secret),
             f"ds2api/{__version__}",
+            browsers=config.browsers,
         )
 
     async def _learn_models(self) -> None:

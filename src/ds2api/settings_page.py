@@ -35,7 +35,9 @@ def as_toml() -> str:
     return "\n".join(blocks)
 
 
-def _literal(value: float | str) -> str:
+def _literal(value: float | str | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -53,7 +55,7 @@ def _reasons(kind: type) -> dict[str, list[str]]:
     waiting: list[str] = []
     for line in source.splitlines():
         text = line.strip()
-        named = re.match(r"(\w+): [\w.| ]+ = [^#]*(?:# (.*))?$", text)
+        named = re.match(r"(\w+): [\w.|, \[\]]+ = [^#]*(?:# (.*))?$", text)
         if text.startswith("# "):
             waiting.append(text[2:])
         elif named:

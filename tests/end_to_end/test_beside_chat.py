@@ -315,4 +315,6 @@ def test_curl_without_a_content_type_is_taken_but_no_other_site_is() -> None:
     ):
         assert raw.exchange(gateway.port, "POST", "/api/chat", body, form).status == 200
         foreign = {**form, "origin": "https://elsewhere.example"}
+        assert raw.exchange(gateway.port, "POST", "/api/chat", body, foreign).status == 403
+        foreign["origin"] = "http://localhost:3000"
         assert raw.exchange(gateway.port, "POST", "/api/chat", body, foreign).status == 415

@@ -37,7 +37,7 @@ PRIVATE = {
     "authorization": "Bearer of-the-client",
     "api-key": "of-the-client",
     "accept-encoding": "gzip, br, zstd",
-    "origin": "https://page.example",
+    "origin": "http://localhost:3000",
     "referer": "https://page.example/",
     "te": "trailers",
     "proxy-authorization": "Basic eA==",

@@ -15,12 +15,12 @@ import asyncio
 import difflib
 import math
 from dataclasses import fields, is_dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from ds2api import jsons
 from ds2api.accounts import Ask, Candidate
+from ds2api.gateway.browsers import is_this_machine
 from ds2api.gateway.callers import ANONYMOUS
 from ds2api.gateway.failures import client_error
 from ds2api.gateway.house import House
@@ -129,7 +129,7 @@ def _check_operator(house: House, incoming: Incoming) -> None:
     house.admin.identify(incoming.headers)
     if not house.admin.is_open:
         return
-    if not house.callers.is_open or not _is_this_machine(incoming.peer):
+    if not house.callers.is_open or not is_this_machine(incoming.peer):
         raise _forbidden("this page is for the operator: set [admin] key_hash in the configuration and send that key")
     if incoming.method not in ("GET", "HEAD") and incoming.headers.get("origin") is not None:
         raise _forbidden("a page in a browser needs an admin key for this: set [admin] key_hash and send that key")
@@ -140,13 +140,6 @@ def check_method(incoming: Incoming, *allowed: str) -> None:
         listed = list(allowed)
         message = f"{incoming.method[:20]} is not possible on {incoming.path[:200]!r}; allowed: {', '.join(listed)}"
         raise Problem(Error(Fault.REQUEST, Kind.METHOD_NOT_ALLOWED, message, details=listed))
-
-
-def _is_this_machine(peer: str) -> bool:
-    try:
-        return peer.startswith("unix:") or ip_address(peer).is_loopback
-    except ValueError:
-        return False
 
 
 def _unknown(what: str, name: str, known: list[str]) -> Problem:

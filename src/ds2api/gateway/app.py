@@ -6,11 +6,13 @@ and every refusal that comes before an exchange.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, unquote
 
 from ds2api import __version__, jsons
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway import admin
+from ds2api.gateway.browsers import answer_fields, check_page, is_this_machine, preflight_fields
 from ds2api.gateway.doors import Door, Doors
 from ds2api.gateway.endings import Ending
 from ds2api.gateway.exchange import Exchange
@@ -25,6 +27,7 @@ __all__ = ["App"]
 
 _JSON = ("content-type", "application/json")
 _PROVIDERS = "/providers/"
+_OWN_PATHS = ("/", "/healthz", "/readyz", "/api/hello")
 _KINDS = {
     404: Kind.NOT_FOUND,
     405: Kind.METHOD_NOT_ALLOWED,
@@ -49,6 +52,10 @@ class App:
         began_at = house.now()
         record = ExchangeRecord("req_" + house.new_id(), incoming.method, incoming.path[:200], incoming.peer)
         try:
+            self._check_page(incoming)
+            if incoming.method == "OPTIONS":
+                self._tell_options(incoming, record)
+                return
             if self._answer_itself(incoming, record):
                 return
             if incoming.path.startswith(admin.PREFIX):
@@ -81,9 +88,31 @@ class App:
         written = dialect.write_error(Error(Fault.REQUEST, kind, error.message), request_id)
         return error.status_hint, [_JSON, *written.headers, ("x-ds2api-request-id", request_id)], written.body
 
+    def _check_page(self, incoming: Incoming) -> None:
+        house = self.house
+        if house.browsers.origins:
+            incoming.extra_fields = answer_fields(house.browsers, incoming.headers)
+        if house.callers.is_open and incoming.peer != "unix:" and is_this_machine(incoming.peer):
+            check_page(house.browsers, incoming.headers)
+
+    def _tell_options(self, incoming: Incoming, record: ExchangeRecord) -> None:
+        """Without a key, since a browser's preflight has none; it says nothing of models and accounts."""
+        if incoming.path in _OWN_PATHS:
+            methods = ["GET"]
+        elif incoming.path == "*" or incoming.path.startswith((_PROVIDERS, admin.PREFIX)):
+            methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]
+        else:
+            methods = self._doors.methods_at(incoming.path)
+        if not methods:
+            self._doors.find("OPTIONS", incoming.path, incoming.headers, incoming.query)  # says which paths there are
+        allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
+        fields = preflight_fields(incoming.headers, allowed) if incoming.extra_fields else []
+        record.status, record.ending = 204, Ending.SERVED
+        incoming.respond(204, [("allow", allowed), ("x-ds2api-request-id", record.id), *fields])
+
     def _answer_itself(self, incoming: Incoming, record: ExchangeRecord) -> bool:
         path, house = incoming.path, self.house
-        if path not in ("/", "/healthz", "/readyz", "/api/hello"):
+        if path not in _OWN_PATHS:
             return False
         admin.check_method(incoming, "GET", "HEAD")
         accept = incoming.headers.get("accept", "*/*")
@@ -109,7 +138,8 @@ class App:
         if provider is None:
             message = f"there is no provider {name[:100]!r}; there are: {', '.join(house.providers)}"
             raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, message))
-        if any(unquote(segment) in (".", "..") for segment in path.split("/")):
+        # However it is written: what stands behind may undo escapes first, and take a backslash for a slash.
+        if any(segment in (".", "..") for segment in re.split(r"[/\\]", unquote(path))):
             raise Problem.bad_request("a path that is passed on holds no `.` or `..`")
         door = Door(DIALECTS[next(iter(provider.endpoints.values())).dialect], "relay")
         await Exchange(house, incoming, door, record, began_at).pass_on(provider, "/" + path)

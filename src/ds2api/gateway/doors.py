@@ -71,6 +71,10 @@ class Doors:
         door = _chosen(doors, families, headers, query)
         return Door(door.dialect, door.operation, unquote(name)) if name else door
 
+    def methods_at(self, path: str) -> list[str]:
+        """What may be done at `path`; nothing where there is no such thing."""
+        return sorted(self._look_up(path)[0] or ())
+
     def dialect_of(self, path: str, headers: Mapping[str, str], query: str) -> Dialect:
         """Whose error shape to use for `path`, known or not."""
         methods, _, families = self._look_up(path)

@@ -18,7 +18,7 @@ from ds2api.gateway.catalogue import Catalogue
 from ds2api.gateway.hedging import Hedging
 from ds2api.gateway.providers import Provider
 from ds2api.gateway.routes import Routes
-from ds2api.gateway.settings import Deadlines, Retries
+from ds2api.gateway.settings import Browsers, Deadlines, Retries
 from ds2api.records import AccessLog
 from ds2api.stores import Answers, StoreLimits, Thoughts
 from ds2api.universal.envelope import Sealer
@@ -70,6 +70,7 @@ class House:
     new_id: Callable[[], str] = field(default_factory=_Ids)
     chance: Callable[[], float] = random.random
     hedging: Hedging = field(default_factory=Hedging)
+    browsers: Browsers = field(default_factory=Browsers)
 
     def now(self) -> float:
         """The clock of deadlines, leases and durations. Not the wall's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Deadlines", "Retries"]
+__all__ = ["Browsers", "Deadlines", "Retries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +33,12 @@ class Retries:
     attempt_least_s: float = 1.0
     # How long a request of a caller without a setting of its own may stand in line.
     patience_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Browsers:
+    # Pages that may use the gateway and read its answers (CORS): ["https://chat.example.com"]; "*" is any page. None
+    # by default, as everywhere: a page in a browser is somebody else's program.
+    origins: tuple[str, ...] = ()
+    # Names of a gateway that asks no key, beside localhost and its addresses (behind a proxy on the same machine).
+    hosts: tuple[str, ...] = ()

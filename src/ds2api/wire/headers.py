@@ -13,6 +13,11 @@ __all__ = ["Headers", "list_members"]
 
 T = TypeVar("T")
 
+# The connection's own words, and what a message is not understood without: naming it would not make it a hop's.
+_NEVER_NAMED = frozenset({
+    "close", "keep-alive", "upgrade", "content-length", "content-type", "content-encoding", "host", "transfer-encoding",
+})  # fmt: skip
+
 
 class Headers(Mapping[str, str]):
     """A head's fields. As a mapping it gives the first value of each name; `all` gives every one."""
@@ -59,6 +64,11 @@ class Headers(Mapping[str, str]):
         if name not in self._first:
             return []
         return [value for known, value in self.items_list if known == name]
+
+    def end_to_end(self) -> Headers:
+        """Without what `connection` names: that was meant for this side alone (RFC 9110 §7.6.1)."""
+        named = set(list_members(self.all("connection"))) - _NEVER_NAMED if "connection" in self else ()
+        return Headers([item for item in self.items_list if item[0] not in named]) if named else self
 
 
 def list_members(values: Iterable[str]) -> list[str]:

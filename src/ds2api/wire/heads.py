@@ -39,6 +39,8 @@ _NAME = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _HOST = re.compile(_NAME + _PORT + r"|\[[0-9A-Fa-f:.]+\]" + _PORT)
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)([/?].*)?")
 _INTERIM_STARTS = (b"HTTP/1.1 1", b"HTTP/1.0 1")
+# Of a request line, what is no target: method, version, two spaces.
+_AROUND_TARGET_BYTES = 64
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 
 
@@ -119,6 +121,7 @@ class HeadBuffer:
             return None
         end += 4
         if end > self._limits.head_bytes:
+            self._check_target(data.find(b"\r\n"))  # RFC 9112 §3: a target too long to read is a 414, whatever follows
             raise PeerError(f"the head is {end} bytes, more than limits.head_bytes ({self._limits.head_bytes})", 431)
         head = bytes(memoryview(data)[:end])
         del data[:end]
@@ -135,10 +138,16 @@ class HeadBuffer:
             raise PeerError("a line of the head does not end in CR LF")
         if _CONTROL.search(data, self._searched):
             raise PeerError("a control character in the head")
-        if self._for_requests and len(data) > self._limits.target_bytes + 64 and b"\r\n" not in data:
-            raise PeerError(f"the request target is longer than limits.target_bytes ({self._limits.target_bytes})", 414)
+        if len(data) > self._limits.target_bytes:
+            line_end = data.find(b"\r\n")
+            self._check_target(line_end if line_end >= 0 else len(data))
         if len(data) > self._limits.head_bytes:
             raise PeerError(f"the head is longer than limits.head_bytes ({self._limits.head_bytes})", 431)
+
+    def _check_target(self, line_bytes: int) -> None:
+        limit = self._limits.target_bytes
+        if self._for_requests and line_bytes > limit + _AROUND_TARGET_BYTES:
+            raise PeerError(f"the request target is longer than limits.target_bytes ({limit})", 414)
 
 
 def first_line(data: bytes | bytearray) -> tuple[str, str]:
@@ -157,9 +166,9 @@ def parse_request(head: bytes, limits: Limits) -> RequestHead:
     found = _REQUEST_LINE.fullmatch(line)
     if found is None:
         raise PeerError("the request line is not: method, one space, target, one space, HTTP/1.1")
-    version = found[3].decode().removeprefix("HTTP/")
-    if version not in ("1.1", "1.0"):
-        raise PeerError(f"HTTP/{version} is not supported, only HTTP/1.1 and HTTP/1.0 are", 505)
+    version = _version_of(found[3].decode().removeprefix("HTTP/"))
+    if version is None:
+        raise PeerError(f"{found[3].decode()} is not supported, only HTTP/1.1 and HTTP/1.0 are", 505)
     if len(found[2]) > limits.target_bytes:
         raise PeerError(f"the request target is longer than limits.target_bytes ({limits.target_bytes})", 414)
     method, target = found[1].decode(), found[2].decode()
@@ -177,9 +186,8 @@ def parse_request(head: bytes, limits: Limits) -> RequestHead:
         if list_members(headers.all("expect")) != ["100-continue"]:
             raise PeerError("the only expectation that can be met is: 100-continue", 417)
         expects_continue = framing.kind != "none"
-    return RequestHead(
-        method, target, path, query, version, headers, framing, _keeps_alive(version, connection), expects_continue
-    )
+    headers, keep_alive = headers.end_to_end(), _keeps_alive(version, connection)
+    return RequestHead(method, target, path, query, version, headers, framing, keep_alive, expects_continue)
 
 
 class RequestParser:
@@ -232,9 +240,9 @@ def parse_response(head: bytes, method: str, limits: Limits) -> ResponseHead:
         raise PeerError(f"the answer is no HTTP/1.1: it begins with {head[:16]!r}")
     _check_head(head, limits)
     parsed = _parse(head, h11.SERVER)
-    status, version, headers = parsed.status, parsed.version, parsed.headers
-    if version not in ("1.1", "1.0"):
-        raise PeerError(f"the answer is in HTTP/{version}, expected HTTP/1.1 or HTTP/1.0")
+    status, version, headers = parsed.status, _version_of(parsed.version), parsed.headers
+    if version is None:
+        raise PeerError(f"the answer is in HTTP/{parsed.version}, expected HTTP/1.1 or HTTP/1.0")
     if not 100 <= status <= 599:
         raise PeerError(f"the status {status} of the answer is not between 100 and 599")
     if status == 101:
@@ -310,6 +318,13 @@ def _without_quotes(message: str) -> str:
     for opening in ("bytearray(b", "b'", 'b"'):
         message = message.split(opening, 1)[0]
     return message.strip(" :(") or "the head is malformed"
+
+
+def _version_of(said: str) -> str | None:
+    """The version to go by. RFC 9110 §2.5: a higher minor one is to be taken for the highest that is known."""
+    if said.startswith("1."):
+        return "1.0" if said == "1.0" else "1.1"
+    return None
 
 
 def _keeps_alive(version: str, connection: list[str]) -> bool:

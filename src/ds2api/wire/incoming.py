@@ -24,18 +24,25 @@ __all__ = ["Incoming"]
 
 # A body up to this size leaves in one piece with its head; beyond, the copy would cost more than the second write.
 _JOIN_BYTES = 65_536
+# What a status must come with (RFC 9110 §15.5.2, §15.5.22, §7.8).
+_DEMANDED = {
+    401: b'www-authenticate: Bearer realm="ds2api"\r\n',
+    426: b"upgrade: HTTP/1.1\r\nconnection: upgrade\r\n",
+}
 
 
 class Incoming:
     """One request on one connection.
 
     `path` and `query` are as on the wire; `peer` is the client's address without its port, or "unix:". `started` and
-    `finished` are about the answer, `last_write_at` is the loop's time of the last bytes written.
+    `finished` are about the answer, `last_write_at` is the loop's time of the last bytes written; `extra_fields` go out
+    with whatever the answer is.
     """
 
     __slots__ = (
-        "_chunked", "_close_delimited", "_connection", "_head", "_muted", "_pause", "_resume", "aborted", "finished",
-        "headers", "http_version", "last_write_at", "method", "path", "peer", "query", "scheme", "started", "target",
+        "_chunked", "_close_delimited", "_connection", "_head", "_muted", "_pause", "_resume", "aborted",
+        "extra_fields", "finished", "headers", "http_version", "last_write_at", "method", "path", "peer", "query",
+        "scheme", "started", "target",
     )  # fmt: skip
 
     def __init__(self, connection: ServerConnection, head: RequestHead, scheme: str, peer: str, now: float) -> None:
@@ -53,6 +60,7 @@ class Incoming:
         self.finished = False
         self.aborted = False
         self.last_write_at = now
+        self.extra_fields: Sequence[tuple[str, str]] = ()
         self._chunked = False
         self._close_delimited = False
         self._muted = False  # the answer has a head only: HEAD, 204, 304
@@ -86,7 +94,8 @@ class Incoming:
         lines = self._begin(status, headers)
         if status not in (204, 304):
             lines += b"content-length: %d\r\n" % len(body)
-        head = lines + self._connection.closing_lines(self._head, self_delimited=not close) + b"\r\n"
+        closing = self._connection.closing_lines(self._head, self_delimited=not close)
+        head = lines + closing + _DEMANDED.get(status, b"") + b"\r\n"
         self.started = self.finished = True
         if self._muted or not body:
             self._write(head)
@@ -169,7 +178,7 @@ class Incoming:
         if self.started or self.finished:
             raise LocalError("the request has an answer already")
         self._muted = self.method == "HEAD" or status in (204, 304)
-        return status_line(status) + date_line() + field_lines(headers)
+        return status_line(status) + date_line() + field_lines([*headers, *self.extra_fields])
 
     def _write(self, data: bytes) -> None:
         self._connection.write(data)
