@@ -22,7 +22,18 @@ LEVELS = (
     ("gateway",),
     ("demo", "console"),
     ("config", "config_accounts", "config_clients", "config_keys", "config_providers", "config_values"),
-    ("cli", "__main__", "__init__", "pool_command", "pool_page", "service", "startup", "settings_page"),
+    (
+        "cli",
+        "__main__",
+        "__init__",
+        "audit",
+        "pool_command",
+        "pool_page",
+        "process",
+        "service",
+        "startup",
+        "settings_page",
+    ),
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 NEIGHBOURS = set(LEVELS[-1]) | set(LEVELS[-2])  # these two levels are the doors, and may use each other

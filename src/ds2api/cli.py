@@ -174,6 +174,9 @@ def _seconds(text: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from ds2api.process import prepare_process
+
+    prepare_process()
     try:
         return _run_loop(_serve_until_stopped(options))
     except OSError as error:

@@ -108,7 +108,11 @@ class Gateway:
                 log.note(f"of the pool's state file {state.path} something was left out: {'; '.join(left_out[:3])}")
         self._app = App(self._build(self.config, client, admission, TimerWheel(loop), Catalogue(), log))
         self._server = Server(
-            self._app.handle, self._app.refuse, limits=self.config.limits, timeouts=self.config.timeouts
+            self._app.handle,
+            self._app.refuse,
+            limits=self.config.limits,
+            timeouts=self.config.timeouts,
+            note=log.note,
         )
         try:
             for address in self.config.listen:

@@ -761,6 +761,47 @@ async def test_a_full_server_takes_the_next_one_as_soon_as_somebody_is_done() ->
             assert await first.closed() == b""
 
 
+async def test_a_client_address_has_a_limit_of_its_own() -> None:
+    async with (
+        serving(limits=Limits(connections_per_address_count=2)) as (server, address),
+        RawClient.to(address) as first,
+        RawClient.to(address) as second,
+    ):
+        for client in (first, second):
+            client.send(get())
+            assert (await client.receive()).status == 200
+        async with RawClient.to(address) as third:
+            refused = await third.receive()
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            assert await third.closed() == b""
+        assert server.statistics().turned_away == 1
+        await hang_up(first.writer)
+        async with within():
+            while server.statistics().connections > 1:
+                await asyncio.sleep(0)
+        async with RawClient.to(address) as fourth:
+            fourth.send(get("/fourth"))
+            assert (await fourth.receive()).body == b"GET /fourth "
+
+
+async def test_an_address_that_is_used_up_takes_nothing_from_others() -> None:
+    async with serving(limits=Limits(connections_per_address_count=1)) as (server, address):
+        elsewhere = address.replace("127.0.0.1", "127.0.0.2")
+        listening = await server.listen("127.0.0.2:0")
+        assert listening != elsewhere
+        async with RawClient.to(address) as first, RawClient.to(address) as second:
+            first.send(get())
+            assert (await first.receive()).status == 200
+            assert (await second.receive()).status == 503
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.2", int(listening.rpartition(":")[2]), local_addr=("127.0.0.3", 0)
+            )
+            writer.write(get("/other", "Connection: close"))
+            async with within():
+                assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            await hang_up(writer)
+
+
 async def test_out_of_descriptors_rests_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 

@@ -10,12 +10,14 @@ import errno
 import os
 import socket
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Listener", "bind", "inherited_descriptors"]
+__all__ = ["Listener", "bind", "descriptors_most", "inherited_descriptors"]
 
+_MANY = 1_000_000
 # The first descriptor that is handed over (sd_listen_fds(3)).
 _FIRST_DESCRIPTOR = 3
 
@@ -34,6 +36,16 @@ class Listener:
         if self.unix_path is not None:
             Path(self.unix_path).unlink(missing_ok=True)
             self.unix_path = None
+
+
+def descriptors_most() -> int:
+    """How many descriptors this process may have; where that is unlimited or unknown, more than anybody needs."""
+    if sys.platform == "win32":
+        return _MANY
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY if soft == resource.RLIM_INFINITY else soft
 
 
 def inherited_descriptors(environment: Mapping[str, str], pid: int) -> list[int]:

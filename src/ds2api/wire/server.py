@@ -9,16 +9,19 @@ serves its requests one after the other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ds2api.wire.errors import LocalError, PeerError
 from ds2api.wire.incoming import Incoming
-from ds2api.wire.listeners import Listener, bind, inherited_descriptors
+from ds2api.wire.listeners import Listener, bind, descriptors_most, inherited_descriptors
 from ds2api.wire.server_connection import ServerConnection
 from ds2api.wire.settings import Limits, Timeouts, TlsServer
 from ds2api.wire.timers import TimerWheel
@@ -32,12 +35,17 @@ Refuse = Callable[[str, str, PeerError], tuple[int, list[tuple[str, str]], bytes
 
 # How long accepting rests after the system was out of something. asyncio's own server rests 1 s.
 _ACCEPT_REST_S = 0.25
+_TOO_MANY_TEXT = b"too many connections are open from one client"
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n"
+    b"connection: close\r\n\r\n%b" % (len(_TOO_MANY_TEXT), _TOO_MANY_TEXT)
+)
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStatistics:
-    """A snapshot. The last five count since the start."""
+    """A snapshot. The last six count since the start."""
 
     connections: int
     idle: int
@@ -47,6 +55,7 @@ class ServerStatistics:
     accepted: int
     served: int
     refused: int  # answered by the wire itself
+    turned_away: int  # connections beyond `limits.connections_per_address_count`
     starved: int  # times that accepting failed for want of descriptors or memory
     handshakes_failed: int
 
@@ -54,10 +63,18 @@ class ServerStatistics:
 class Server:
     """Serves HTTP/1.1 on any number of listeners. For one event loop; nothing is safe from other threads."""
 
-    def __init__(self, handler: Handler, refuse: Refuse, *, limits: Limits, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        refuse: Refuse,
+        *,
+        limits: Limits,
+        timeouts: Timeouts,
+        note: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
         """`handler` is called for each request and must answer it; if it raises or does not, the answer is a 500 by
         `refuse`, or a cut where it had begun. `refuse` writes the wire's own errors (400, 408, 413, 431, 500 …); it
-        must not raise."""
+        must not raise. `note` gets a sentence for the operator when connections cannot be accepted."""
         self._handler = handler
         self._refuse = refuse
         self.limits = limits
@@ -73,6 +90,10 @@ class Server:
         self._is_full = False
         self._room = asyncio.Event()
         self._empty = asyncio.Event()
+        self._note = note
+        self._by_address: Counter[str] = Counter()
+        self._connections_most = min(limits.connections_count, max(1, descriptors_most() // 2))
+        self._turned_away = 0
         self._exchanges = self._accepted = self._served = self._refused = self._starved = self._handshakes_failed = 0
 
     async def listen(self, address: str, *, tls: TlsServer | None = None) -> str:
@@ -142,6 +163,7 @@ class Server:
             accepted=self._accepted,
             served=self._served,
             refused=self._refused,
+            turned_away=self._turned_away,
             starved=self._starved,
             handshakes_failed=self._handshakes_failed,
         )
@@ -155,39 +177,53 @@ class Server:
                 accepted, address = await _next_connection(loop, listener.socket)
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
+                    if not self._starved:
+                        self._note(f"a connection cannot be accepted: {error.strerror}; idle ones are closed for it")
                     self._starved += 1
-                    self._close_longest_idle()
-                    await asyncio.sleep(_ACCEPT_REST_S)
+                    # A closed transport gives its descriptor back within two turns of the loop.
+                    await asyncio.sleep(0 if self._close_longest_idle() else _ACCEPT_REST_S)
+                    await asyncio.sleep(0)
                 elif listener.socket.fileno() < 0:
                     return
                 continue  # that client left before it was taken in
             self._accepted += 1
+            peer = str(address[0]) if isinstance(address, tuple) else "unix:"
+            if self._by_address[peer] >= self.limits.connections_per_address_count and peer != "unix:":
+                self._turned_away += 1
+                if context is None:
+                    with contextlib.suppress(OSError):
+                        accepted.send(_TOO_MANY)
+                accepted.close()
+                await asyncio.sleep(0)
+                continue
             try:
                 await self._wait_for_room()
             except asyncio.CancelledError:
                 accepted.close()
                 raise
-            peer = str(address[0]) if isinstance(address, tuple) else "unix:"
+            self._by_address[peer] += 1
             task = loop.create_task(self._serve(accepted, peer, context))
             self._tasks.add(task)
             self._handshaking.add(task)
-            task.add_done_callback(self._task_done)
+            task.add_done_callback(partial(self._task_done, peer))
             await asyncio.sleep(0)  # with a full queue accepting would never wait, and nobody else would run
 
     async def _wait_for_room(self) -> None:
         """With a new connection in hand and as many open as may be: close the one that idles longest, or the first
         one that comes to idle."""
-        while len(self._connections) + len(self._handshaking) >= self.limits.connections_count:
+        while len(self._connections) + len(self._handshaking) >= self._connections_most:
             self._room.clear()
             self._is_full = True
             self._close_longest_idle()
             await self._room.wait()
         self._is_full = False
 
-    def _close_longest_idle(self) -> None:
+    def _close_longest_idle(self) -> bool:
+        """Whether there was one."""
         for connection in self._idle:
             connection.close_idle()
-            return
+            return True
+        return False
 
     async def _serve(self, accepted: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
@@ -210,7 +246,10 @@ class Server:
             self._handshaking.discard(task)
         await connection.run(self._handler)
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
+    def _task_done(self, peer: str, task: asyncio.Task[None]) -> None:
+        self._by_address[peer] -= 1
+        if not self._by_address[peer]:
+            del self._by_address[peer]
         self._tasks.discard(task)
         self._handshaking.discard(task)
         self._room.set()

@@ -14,7 +14,9 @@ States, each set by `_enter`:
 
 A client that closes or half-closes its side while a handler runs counts as gone, and the handler is cancelled: a
 half-close cannot be told from a close before something is written, and no client of an AI model sends its request by
-half-closing. (nginx does the same unless told otherwise.)
+half-closing. (nginx does the same unless told otherwise.) But what the gateway answers by itself, a refusal above all,
+is there within a millisecond, and is still sent to who half-closes behind its request, as scripts do
+(`_HALF_CLOSED_S`).
 
 What comes while a handler runs (a further request, pipelined) is kept up to `read_ahead_bytes`, then reading pauses.
 While it is paused, a client that leaves is noticed only by the next write.
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerConnection", "State"]
 
+# Enough for whatever needs no upstream, and no cost worth naming at one.
+_HALF_CLOSED_S = 0.02
 # A linger of zero seconds: closing sends a reset.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -85,6 +89,7 @@ class ServerConnection(asyncio.Protocol):
         self._served_count = 0
         self._first_line = ("", "")  # of the head that is being read, for the shape of a refusal
         self._gone = False
+        self._half_closed: Deadline | None = None  # the client ended its side
         self.write: Callable[[bytes], None] = self._write_nowhere
         self.state = State.IDLE
 
@@ -118,17 +123,25 @@ class ServerConnection(asyncio.Protocol):
             self._look_for_head()
 
     def eof_received(self) -> bool | None:
-        if self.state is State.EXCHANGE:
+        if self._scheme != "http" or self.state in (State.CLOSING, State.CLOSED):
+            if self.state is State.EXCHANGE:
+                self._client_gone()
+            return None  # the transport closes itself
+        if self._half_closed is None:
+            self._half_closed = self._server.wheel.after(_HALF_CLOSED_S, self._half_closed_late)
+        if self.state is State.EXCHANGE and self._incoming is not None and self._incoming.started:
             self._client_gone()
         elif self._head_waiter is not None and not self._head_waiter.done():
             self._head_waiter.set_result(None)
-        return None  # the transport closes itself
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         was = self.state
         self._enter(State.CLOSED)
         self.write = self._write_nowhere
         self._stop_write_deadline()
+        if self._half_closed is not None:
+            self._half_closed.cancel()
         self._server.connection_closed(self)
         if was is State.EXCHANGE:
             self._client_gone()
@@ -191,6 +204,8 @@ class ServerConnection(asyncio.Protocol):
         elif self.state is State.HEAD:
             self._look_for_head()
         elif self._server.draining:
+            waiter.set_result(None)
+        if self._half_closed is not None and not waiter.done():
             waiter.set_result(None)
         try:
             return await waiter
@@ -400,6 +415,10 @@ class ServerConnection(asyncio.Protocol):
         self.write(head + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body))
         if body and method != "HEAD":
             self.write(body)
+
+    def _half_closed_late(self) -> None:
+        if self.state is State.EXCHANGE:
+            self._client_gone()
 
     def _client_gone(self) -> None:
         self._gone = True

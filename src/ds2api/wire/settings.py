@@ -30,8 +30,12 @@ class Limits:
     # with several images in base64; twice what a request may be.
     answer_bytes: int = 67_108_864
     # Connections from clients at one time; beyond it idle ones are closed, then accepting waits (the kernel keeps the
-    # rest in its queue). An idle connection costs about 5 KiB here. nginx 512 a worker, Caddy and Envoy none.
+    # rest in its queue). An idle connection costs about 5 KiB here. nginx 512 a worker, Caddy and Envoy none. Never
+    # more than half of the descriptors that the process may have: each may need one more, for its upstream.
     connections_count: int = 16_384
+    # Of these, from one client address; a further one gets a 503. Behind a proxy all clients have one address, so this
+    # is half of all; nginx's `limit_conn` and HAProxy's stick tables are off by default, their examples say 10 to 100.
+    connections_per_address_count: int = 8_192
     # Connections waiting in the kernel to be accepted. nginx 511 on Linux, Go the kernel's own limit, which caps this.
     backlog_count: int = 1_024
     # Unused connections kept open per origin. Go 100 in all, nginx's examples 16 to 32, HAProxy no limit. One gateway
