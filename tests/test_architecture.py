@@ -27,12 +27,14 @@ LEVELS = (
         "__main__",
         "__init__",
         "audit",
+        "compare",
         "pool_command",
         "pool_page",
         "process",
         "service",
         "startup",
         "settings_page",
+        "text_table",
     ),
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}

@@ -8,8 +8,10 @@ provider's error codes) loses what could move a cursor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ds2api.text_table import PLAIN, clean, cut, table
 
 __all__ = ["explanation_text", "page", "shown_duration"]
 
@@ -18,8 +20,6 @@ Row = Mapping[str, Any]
 _WIDE = 120
 _CHOICES = 5
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
-# Without UTF-8.
-_PLAIN = str.maketrans({"█": "#", "░": ".", "…": "~", "·": "-", "→": ">", "—": "-"})
 _COLOURS = {"ready": "32", "cooling": "33", "suspended": "31", "dead": "31", "draining": "35"}
 
 
@@ -55,18 +55,18 @@ def page(
     if left_out > 0:
         body.append(f"… and {left_out} more that fare better (`ds2api pool --once` shows all)"[:width])
     text = "\n".join((*head, *body, *rest)).rstrip("\n")
-    return text.translate(_PLAIN) if is_plain else text
+    return text.translate(PLAIN) if is_plain else text
 
 
 def explanation_text(explanation: Row, width: int, *, is_plain: bool = False) -> str:
     """Whom a request would meet, and why not each other account."""
     chosen = explanation["chosen"]
-    who = f"{_clean(explanation['model'])} for {_clean(explanation['caller'])}"
-    lines = [f"{who} → {_clean(chosen or 'nobody just now')}: {_clean(explanation['why'])}"]
-    rows = [(_clean(one["account"]), _clean(one["reason"])) for one in explanation["others"]]
-    lines += _table([], rows, width, indent="  ")
+    who = f"{clean(explanation['model'])} for {clean(explanation['caller'])}"
+    lines = [f"{who} → {clean(chosen or 'nobody just now')}: {clean(explanation['why'])}"]
+    rows = [(clean(one["account"]), clean(one["reason"])) for one in explanation["others"]]
+    lines += table([], rows, width, indent="  ")
     text = "\n".join(lines)
-    return text.translate(_PLAIN) if is_plain else text
+    return text.translate(PLAIN) if is_plain else text
 
 
 def shown_duration(seconds: float) -> str:
@@ -88,7 +88,7 @@ def _summary(view: Row, title: str, width: int) -> str:
     running = sum(account["in_flight"] for account in view["accounts"])
     waiting = sum(line["waiting"] for line in view["lines"])
     said = f"{running} running, {waiting} in line · {_counted(len(view['accounts']), 'account')}: {states or 'none'}"
-    return _cut(f"{said.ljust(width - len(title) - 1)} {title}" if len(said) + len(title) < width else said, width)
+    return cut(f"{said.ljust(width - len(title) - 1)} {title}" if len(said) + len(title) < width else said, width)
 
 
 def _accounts(accounts: Sequence[Row], width: int, is_coloured: bool) -> list[str]:
@@ -99,14 +99,14 @@ def _accounts(accounts: Sequence[Row], width: int, is_coloured: bool) -> list[st
     rows = []
     for account in accounts:
         quota, state, last = _tightest(account), _state(account), _last(account)
-        row = [_clean(account["id"]), _bar(account, bar), f"{account['in_flight']}"]
+        row = [clean(account["id"]), _bar(account, bar), f"{account['in_flight']}"]
         if is_wide:
             row += [state, f"{account['served']:,}", f"{account['refused']:,}", _limit(quota), last]
         else:
             row.append(f"{state} · last {last}" if last and account["health"] == "ready" else state)
         rows.append(row)
     colours = [_COLOURS.get(_mood(account), "") for account in accounts] if is_coloured else None
-    return _table(headings, rows, width, colours=colours)
+    return table(headings, rows, width, colours=colours)
 
 
 def _lines(view: Row, width: int) -> list[str]:
@@ -116,11 +116,11 @@ def _lines(view: Row, width: int) -> list[str]:
         tags = f" [{', '.join(line['tags'])}]" if line["tags"] else ""
         rows.append(
             (
-                _clean(f"{line['provider']}/{line['model']}{tags}"),
+                clean(f"{line['provider']}/{line['model']}{tags}"),
                 f"{line['waiting']}",
                 shown_duration(line["longest_wait_s"]),
                 "when one ends" if line["next_in_s"] is None else shown_duration(line["next_in_s"]),
-                _clean(", ".join(f"{name or 'anonymous'} {count}" for name, count in callers)),
+                clean(", ".join(f"{name or 'anonymous'} {count}" for name, count in callers)),
             )
         )
     return _section(["IN LINE FOR", ">WAIT", ">LONGEST", "NEXT IN", "CALLERS"], rows, width)
@@ -129,10 +129,10 @@ def _lines(view: Row, width: int) -> list[str]:
 def _circuits(view: Row, width: int) -> list[str]:
     rows = [
         (
-            _clean(circuit["provider"] + (f"/{circuit['model']}" if circuit["model"] else "")),
+            clean(circuit["provider"] + (f"/{circuit['model']}" if circuit["model"] else "")),
             circuit["state"] + (f" {shown_duration(circuit['opens_in_s'])}" if circuit["opens_in_s"] else ""),
             f"{circuit['failures']}",
-            _clean(circuit["reason"]),
+            clean(circuit["reason"]),
         )
         for circuit in view["circuits"]
         if circuit["state"] != "closed"
@@ -143,9 +143,9 @@ def _circuits(view: Row, width: int) -> list[str]:
 def _groups(view: Row, width: int) -> list[str]:
     rows = [
         (
-            _clean(group["name"]),
+            clean(group["name"]),
             "found out" if group["found"] else "configured",
-            _clean(", ".join(group["accounts"])),
+            clean(", ".join(group["accounts"])),
         )
         for group in view["groups"]
         if len(group["accounts"]) > 1
@@ -157,10 +157,10 @@ def _choices(view: Row, width: int) -> list[str]:
     rows = [
         (
             f"{shown_duration(choice['ago_s'])} ago",
-            _clean(choice["caller"] or "anonymous"),
-            _clean(choice["model"]),
-            _clean(choice["account"] or "nobody"),
-            _clean(choice["why"]),
+            clean(choice["caller"] or "anonymous"),
+            clean(choice["model"]),
+            clean(choice["account"] or "nobody"),
+            clean(choice["why"]),
         )
         for choice in reversed(view["recent"][-_CHOICES:])
     ]
@@ -173,12 +173,12 @@ def _state(account: Row) -> str:
     if account["resting"] and account["out_for_s"] == 0:  # out for some models only
         model, seconds = max(account["resting"].items(), key=lambda one: one[1])
         more = f" +{len(account['resting']) - 1}" if len(account["resting"]) > 1 else ""
-        return _clean(f"{account['health']} {shown_duration(seconds)} for {model}{more}{reason}")
+        return clean(f"{account['health']} {shown_duration(seconds)} for {model}{more}{reason}")
     if account["health"] != "ready":
         left = f" {shown_duration(account['out_for_s'])}" if account["out_for_s"] else ""
-        return _clean(f"{account['health']}{left}{reason}")
+        return clean(f"{account['health']}{left}{reason}")
     if quota is not None and quota["free_in_s"]:
-        return _clean(f"ready · more {quota['dimension']} in {shown_duration(quota['free_in_s'])}")
+        return clean(f"ready · more {quota['dimension']} in {shown_duration(quota['free_in_s'])}")
     return "ready"
 
 
@@ -214,58 +214,18 @@ def _limit(quota: Row | None) -> str:
         return "none known"
     per, _, day = quota["dimension"].partition("/")
     model = f" of {quota['model']}" if quota["model"] else ""
-    return _clean(f"{quota['limit']:,.0f} {per}/{day or 'min'}{model}, {quota['source']}")
+    return clean(f"{quota['limit']:,.0f} {per}/{day or 'min'}{model}, {quota['source']}")
 
 
 def _last(account: Row) -> str:
     if not account["last_verdict"]:
         return ""
     ago = "" if account["last_verdict_s"] is None else f", {shown_duration(account['last_verdict_s'])} ago"
-    return _clean(f"{account['last_verdict']}{ago}")
+    return clean(f"{account['last_verdict']}{ago}")
 
 
 def _section(headings: list[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    return ["", *_table(headings, rows, width)] if rows else []
-
-
-def _table(
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    width: int,
-    *,
-    indent: str = "",
-    colours: Sequence[str] | None = None,
-) -> list[str]:
-    """Columns as wide as their cells; where that is too much, the widest are cut. ``>`` before a heading: numbers."""
-    aligned: list[Callable[[str, int], str]] = [str.rjust if one.startswith(">") else str.ljust for one in headings]
-    titles = [one.removeprefix(">") for one in headings]
-    cells = [titles, *rows] if titles else list(rows)
-    if not cells:
-        return []
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    while sum(widths) + 2 * (len(widths) - 1) + len(indent) > width:
-        # The last of the widest: what tells rows apart stands first.
-        widest = max(range(len(widths)), key=lambda column: (widths[column] - (12 if column == 0 else 0), column))
-        widths[widest] -= 1
-    lines = []
-    for number, row in enumerate(cells):
-        padded = [
-            (aligned[column] if aligned else str.ljust)(_cut(cell, size), size)
-            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = indent + "  ".join(padded).rstrip()
-        is_row = not titles or number > 0
-        colour = colours[number - 1] if colours and is_row else "1" if colours is not None and not is_row else ""
-        lines.append(f"\x1b[{colour}m{line}\x1b[0m" if colour else line)
-    return lines
-
-
-def _cut(text: str, size: int) -> str:
-    return text if len(text) <= size else text[: max(size - 1, 0)] + "…"
-
-
-def _clean(text: object) -> str:
-    return "".join(character if character.isprintable() else "?" for character in str(text))
+    return ["", *table(headings, rows, width)] if rows else []
 
 
 def _counted(count: int, word: str) -> str:

@@ -5,6 +5,6 @@ rate limited and one sometimes overloaded. It is a real upstream on a loopback p
 other. May import `dialects`, `universal`, `wire` and what `config` offers.
 """
 
-from ds2api.demo.upstream import DEMO_KEYS, DemoUpstream, demo_table
+from ds2api.demo.upstream import DEMO_KEYS, DemoUpstream, Upstream, demo_table
 
-__all__ = ["DEMO_KEYS", "DemoUpstream", "demo_table"]
+__all__ = ["DEMO_KEYS", "DemoUpstream", "Upstream", "demo_table"]

@@ -1,6 +1,6 @@
-"""The demo upstream: a server on a loopback port that speaks every dialect with the dialects' own writers.
+"""An upstream on a loopback port that speaks every dialect with the dialects' own writers, and the demo's.
 
-Its three accounts behave as real ones do on a bad day: ``plenty`` serves, ``limited`` answers 429 with a
+The demo's three accounts behave as real ones do on a bad day: ``plenty`` serves, ``limited`` answers 429 with a
 `retry-after` every time, ``busy`` is overloaded on every third request. A client of the gateway sees none of it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from ds2api import jsons
 from ds2api.demo.script import pieces, reply
@@ -26,7 +26,7 @@ from ds2api.wire.errors import PeerError
 from ds2api.wire.server import Incoming, Server
 from ds2api.wire.settings import Limits, Timeouts
 
-__all__ = ["DEMO_KEYS", "MODELS", "DemoUpstream", "demo_table"]
+__all__ = ["DEMO_KEYS", "MODELS", "DemoUpstream", "Upstream", "demo_table"]
 
 DEMO_KEYS: Mapping[str, str] = {
     "plenty": "demo-key-of-plenty-0001",
@@ -65,23 +65,33 @@ def demo_table(base_url: str) -> dict[str, Any]:
     return table
 
 
-class DemoUpstream:
-    """Enter with ``async with``; `base_url` is where it listens. `pace_s` is the pause between two words."""
+class Upstream:
+    """A server on a loopback port that speaks every dialect; `answer` and `judge_key` say what it is.
 
-    def __init__(self, pace_s: float = PACE_S) -> None:
-        self._pace_s = pace_s
+    Enter with ``async with``; `base_url` is where it listens."""
+
+    models: tuple[str, ...] = MODELS
+
+    def __init__(self, address: str = "127.0.0.1:0") -> None:
+        self._address = address
         self._count = 0
-        self._busy_count = 0
         self._server = Server(self._handle, self._refuse, limits=Limits(), timeouts=Timeouts())
         self._doors = Doors(DIALECTS.values())
         self.base_url = ""
 
-    async def __aenter__(self) -> DemoUpstream:
-        self.base_url = "http://" + await self._server.listen("127.0.0.1:0")
+    async def __aenter__(self) -> Self:
+        self.base_url = "http://" + await self._server.listen(self._address)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._server.drain(0.0)
+
+    async def answer(self, incoming: Incoming, dialect: Dialect, raw: bytes, request_id: str) -> None:
+        """Answer a request for an answer. Raises `Problem` or `JsonError` for what is wrong with it."""
+        raise NotImplementedError
+
+    def judge_key(self, authorization: str) -> None:
+        """Raises `Problem` for a key that is not served."""
 
     async def _handle(self, incoming: Incoming) -> None:
         try:
@@ -94,26 +104,38 @@ class DemoUpstream:
         request_id = f"req_demo{self._count:06}"
         try:
             if operation == "models":
-                models = [ModelInfo(model, "ds2api-demo", 1_760_000_000, model) for model in MODELS]
+                models = [ModelInfo(model, "ds2api-demo", 1_760_000_000, model) for model in self.models]
                 listed = dialect.write_models(models, {}, incoming.target)
                 incoming.respond(200, [("content-type", "application/json")], listed)
                 return
             raw = await incoming.read_body()
-            body = jsons.parse_object(raw)
             if operation == "count_tokens":
                 count = estimate.input_tokens(len(raw))
                 assert dialect.token_counter is not None
                 incoming.respond(200, [("content-type", "application/json")], dialect.token_counter.write_count(count))
                 return
-            self._judge_key(incoming.headers.get("authorization", ""))
-            await self._answer(incoming, dialect, body, request_id)
+            self.judge_key(incoming.headers.get("authorization", ""))
+            await self.answer(incoming, dialect, raw, request_id)
         except (Problem, jsons.JsonError) as problem:
             error = problem.error if isinstance(problem, Problem) else Problem.bad_request(str(problem)).error
             written = dialect.write_error(error, request_id)
             headers = [("content-type", "application/json"), *written.headers]
             incoming.respond(written.status, [*headers, (dialect.request_id_header, request_id)], written.body)
 
-    def _judge_key(self, authorization: str) -> None:
+    @staticmethod
+    def _refuse(method: str, target: str, error: PeerError) -> tuple[int, list[tuple[str, str]], bytes]:
+        return error.status_hint, [("content-type", "text/plain")], error.message.encode()
+
+
+class DemoUpstream(Upstream):
+    """The demo's model and its three accounts. `pace_s` is the pause between two words."""
+
+    def __init__(self, pace_s: float = PACE_S) -> None:
+        super().__init__()
+        self._pace_s = pace_s
+        self._busy_count = 0
+
+    def judge_key(self, authorization: str) -> None:
         key = authorization.removeprefix("Bearer ")
         if key == DEMO_KEYS["limited"]:
             message = "Rate limit reached for this demo account."
@@ -125,7 +147,8 @@ class DemoUpstream:
         elif not key.startswith(DEMO_KEYS["plenty"]):
             raise Problem(Error(Fault.REQUEST, Kind.UNAUTHENTICATED, "Incorrect API key provided."))
 
-    async def _answer(self, incoming: Incoming, dialect: Dialect, body: dict[str, Any], request_id: str) -> None:
+    async def answer(self, incoming: Incoming, dialect: Dialect, raw: bytes, request_id: str) -> None:
+        body = jsons.parse_object(raw)
         request = dialect.read_request(body, incoming.headers, incoming.target)
         peek = dialect.peek(body, incoming.target)
         if request.model not in MODELS:
@@ -162,10 +185,6 @@ class DemoUpstream:
             if self._pace_s:
                 await asyncio.sleep(self._pace_s)
         incoming.finish()
-
-    @staticmethod
-    def _refuse(method: str, target: str, error: PeerError) -> tuple[int, list[tuple[str, str]], bytes]:
-        return error.status_hint, [("content-type", "text/plain")], error.message.encode()
 
 
 def _events(parts: Sequence[Part], model: str, asker: Asker, usage: Usage) -> list[list[ev.Event]]:
