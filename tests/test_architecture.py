@@ -28,6 +28,7 @@ LEVELS = (
         "__init__",
         "audit",
         "compare",
+        "event_loop",
         "pool_command",
         "pool_page",
         "process",

@@ -11,16 +11,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeVar
 
 from ds2api import __version__
+from ds2api.event_loop import run_loop
 
 __all__ = ["main"]
-
-_T = TypeVar("_T")
 
 _DEFAULT_FILE = "ds2api.toml"
 _DEFAULT_PORT = 8787
@@ -178,7 +176,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     prepare_process()
     try:
-        return _run_loop(_serve_until_stopped(options))
+        return run_loop(_serve_until_stopped(options))
     except OSError as error:
         print(f"ds2api: cannot listen: {error.strerror or error}", file=sys.stderr)
         if error.errno in (48, 98):
@@ -243,7 +241,7 @@ def _check(options: argparse.Namespace) -> int:
     if not options.live:
         print("The configuration is right. `ds2api check --live` also tries the keys.")
         return 0
-    return _run_loop(_check_live(config))
+    return run_loop(_check_live(config))
 
 
 async def _check_live(config: object) -> int:
@@ -277,7 +275,7 @@ def _models(options: argparse.Namespace) -> int:
         print("demo\ndemo-mini\ndemo-over-chat\ndemo-over-messages")
         print("(the built-in demo: nothing is configured)", file=sys.stderr)
         return 0
-    print("\n".join(_run_loop(model_lines(config, os.environ))))
+    print("\n".join(run_loop(model_lines(config, os.environ))))
     return 0
 
 
@@ -302,12 +300,3 @@ def _version(options: argparse.Namespace) -> int:
 
     print(f"ds2api {__version__}\n{runtime()}")
     return 0
-
-
-def _run_loop(main_coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Run on uvloop where it exists, else on asyncio."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main_coroutine)
-    return uvloop.run(main_coroutine)

@@ -20,11 +20,10 @@ from ds2api.gateway.presets import AUTH_STYLES, PRESETS, AuthStyle
 from ds2api.gateway.providers import Endpoint, Provider, endpoint
 from ds2api.wire.settings import TlsClient
 
-__all__ = ["ProviderReader"]
-
+__all__ = ["AUTH_OF_DIALECT", "ProviderReader"]
 
 # How each dialect's own servers want their key.
-_AUTH: Mapping[str, AuthStyle] = {"messages": "x-api-key", "gemini": "x-goog-api-key"}
+AUTH_OF_DIALECT: Mapping[str, AuthStyle] = {"messages": "x-api-key", "gemini": "x-goog-api-key"}
 
 
 def _has_keys(given: Mapping[str, Any]) -> bool:
@@ -104,9 +103,11 @@ class ProviderReader(AccountReader):
         headers = self.headers(given, path)
         built: dict[str, Endpoint] = {}
         for dialect, url in urls.items():
-            auth: AuthStyle = _AUTH.get(dialect, "bearer") if preset is None else preset.auth.get(dialect, "bearer")
+            auth: AuthStyle = (
+                AUTH_OF_DIALECT.get(dialect, "bearer") if preset is None else preset.auth.get(dialect, "bearer")
+            )
             if auth == "none" and _has_keys(given):  # a local server behind a key of its user's
-                auth = _AUTH.get(dialect, "bearer")
+                auth = AUTH_OF_DIALECT.get(dialect, "bearer")
             elif dialect == "ollama" and "accounts" not in given:
                 auth = "none"
             if "auth" in given:
