@@ -9,38 +9,22 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ds2api.compare.plots import BOTTOM, LEFT, TOP, Axes, figure, page
+
 __all__ = ["write_report"]
 
 Rows = Sequence[Mapping[str, Any]]
 
 _SHOWN = {"ours, untold": "ds2api", "shuffle": "shuffle", "round robin": "round robin"}
 _CLASS = {"ours, untold": "a", "ours, told": "a", "shuffle": "b", "round robin": "c"}
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 260, 52, 96, 12, 36
+_WIDTH, _HEIGHT, _RIGHT = 640, 260, 96
+_SIZE: dict[str, Any] = {"width": _WIDTH, "height": _HEIGHT, "right": _RIGHT}
 
+# Of the table with all scenarios.
 _STYLE = """
-:root { --ink: #1c1b19; --soft: #6b6862; --line: #dedbd4; --ground: #fbfaf7; --card: #fff;
-        --a: #1f6fd0; --b: #d9622b; --c: #7a6bc4; --bad: #b3261e; --good: #1b7f4d; }
-@media (prefers-color-scheme: dark) { :root { --ink: #eceae4; --soft: #a09c94; --line: #3a3834; --ground: #171614;
-        --card: #1f1e1b; --a: #6aa9f4; --b: #f0915f; --c: #ada1ee; --bad: #f2877f; --good: #63c491; } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 1080px; padding: 2rem 1.25rem 4rem; background: var(--ground); color: var(--ink);
-       font: 16px/1.55 system-ui, sans-serif }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem } h2 { font-size: 1.15rem; margin: 2.4rem 0 .3rem }
-p { max-width: 68ch; margin: .3rem 0 .8rem } .soft, figcaption { color: var(--soft); font-size: .9rem }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 1rem }
-figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px }
-figure b { display: block; font-weight: 600 } svg { width: 100%; height: auto; display: block }
-svg text { fill: var(--soft); font: 12px system-ui, sans-serif } svg .grid { stroke: var(--line); stroke-width: 1 }
-.a { --own: var(--a) } .b { --own: var(--b) } .c { --own: var(--c) } .bad { --own: var(--bad) }
-svg polyline { fill: none; stroke: var(--own); stroke-width: 2; stroke-linejoin: round }
-svg rect.own, svg circle { fill: var(--own) } svg text.own { fill: var(--own); font-weight: 600 }
+th:first-child, td:first-child { white-space: normal; min-width: 15rem }
+thead tr:first-child th { border-bottom: 0; text-align: center } td.first { border-left: 1px solid var(--line) }
 svg rect.asked { fill: var(--line) } svg rect.outage { fill: var(--line); opacity: .6 }
-.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .84rem; width: 100%; white-space: nowrap }
-th, td { text-align: right; padding: .28rem .5rem; border-bottom: 1px solid var(--line) }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 15rem }
-th { color: var(--soft); font-weight: 600 } thead tr:first-child th { border-bottom: 0; text-align: center }
-td.bad { color: var(--bad) } td.good { color: var(--good) } td.first { border-left: 1px solid var(--line) }
-td.missed { text-align: left; white-space: normal; min-width: 13rem }
 """
 
 
@@ -103,56 +87,12 @@ def write_report(found: Mapping[str, Any]) -> str:
         "<p>CPU for choosing an account, hearing its answer's head and settling the account.</p>",
         _cost(found["cost"]),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width, initial-scale=1"><title>ds2api: how the account pool schedules</title>'
-        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
-    )
-
-
-def _figure(title: str, caption: str, width: int, height: int, marks: Sequence[str]) -> str:
-    return (
-        f"<figure><b>{escape(title)}</b><figcaption>{escape(caption)}</figcaption>"
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(f"{title}: {caption}")}">'
-        + "".join(marks)
-        + "</svg></figure>"
-    )
-
-
-class _Axes:
-    """Where values stand in a plot."""
-
-    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        self._x, self._y = x, y
-
-    def x(self, value: float) -> float:
-        low, high = self._x
-        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        low, high = self._y
-        return _HEIGHT - _BOTTOM - (min(max(value, low), high) - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    def grid(self, xs: Mapping[float, str], ys: Mapping[float, str]) -> list[str]:
-        right = _WIDTH - _RIGHT
-        marks = [
-            f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{self.y(y):.1f}" y2="{self.y(y):.1f}"/>'
-            f'<text x="{_LEFT - 6}" y="{self.y(y) + 4:.1f}" text-anchor="end">{label}</text>'
-            for y, label in ys.items()
-        ]
-        return marks + [
-            f'<text x="{self.x(x):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{label}</text>'
-            for x, label in xs.items()
-        ]
-
-    def line(self, points: Sequence[tuple[float, float]], kind: str) -> str:
-        placed = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
-        return f'<polyline class="{kind}" points="{placed}"/>'
+    return page("ds2api: how the account pool schedules", parts, _STYLE)
 
 
 def _apart(wanted: Sequence[tuple[float, str, str]]) -> list[str]:
     """Labels at the ends of lines, moved so far that none covers another."""
-    marks, least = [], float(_HEIGHT - _BOTTOM)
+    marks, least = [], float(_HEIGHT - BOTTOM)
     for y, label, kind in sorted(wanted, reverse=True):
         least = min(y, least) - 15
         place = f'x="{_WIDTH - _RIGHT + 8}" y="{least + 19:.1f}"'
@@ -163,7 +103,7 @@ def _apart(wanted: Sequence[tuple[float, str, str]]) -> list[str]:
 def _curve(curves: Rows, figure: str, title: str, caption: str, span: tuple[float, float | None]) -> str:
     is_share = span[1] == 1.0 or figure == "waste"
     high = span[1] or max(row[who][figure] for row in curves for who in _SHOWN) * 1.05 or 1.0
-    axes = _Axes((curves[0]["load"], curves[-1]["load"]), (span[0], high))
+    axes = Axes((curves[0]["load"], curves[-1]["load"]), (span[0], high), **_SIZE)
     steps = [span[0] + (high - span[0]) * step / 4 for step in range(5)]
     loads = [row["load"] for row in curves if row["load"] * 4 % 1 == 0]
     marks = axes.grid(
@@ -171,17 +111,17 @@ def _curve(curves: Rows, figure: str, title: str, caption: str, span: tuple[floa
     )
     marks += [axes.line([(row["load"], row[who][figure]) for row in curves], _CLASS[who]) for who in _SHOWN]
     marks += _apart([(axes.y(curves[-1][who][figure]), name, _CLASS[who]) for who, name in _SHOWN.items()])
-    return _figure(title, caption, _WIDTH, _HEIGHT, marks)
+    return figure(title, caption, _WIDTH, _HEIGHT, marks)
 
 
 def _outage(row: Mapping[str, Any], title: str) -> str:
     timeline, (began, ended) = row["timeline"][220:300], (240, 270)
     names = [*["first provider", "second provider"][: len(timeline[0]) - 1], "refused"]
     kinds = [*["a", "c"][: len(timeline[0]) - 1], "bad"]
-    axes = _Axes((220, 299), (0, max(20, *(max(one) for one in timeline))))
+    axes = Axes((220, 299), (0, max(20, *(max(one) for one in timeline))), **_SIZE)
     width = axes.x(ended) - axes.x(began)
-    band = f'<rect class="outage" x="{axes.x(began):.1f}" y="{_TOP}" width="{width:.1f}" '
-    marks = [f'{band}height="{_HEIGHT - _TOP - _BOTTOM}"/>']
+    band = f'<rect class="outage" x="{axes.x(began):.1f}" y="{TOP}" width="{width:.1f}" '
+    marks = [f'{band}height="{_HEIGHT - TOP - BOTTOM}"/>']
     marks += axes.grid({x: f"{x} s" for x in (220, 240, 270, 299)}, {y: str(y) for y in (0, 5, 10, 15, 20)})
     marks += [
         axes.line([(220 + at, one[place]) for at, one in enumerate(timeline)], kind) for place, kind in enumerate(kinds)
@@ -189,16 +129,16 @@ def _outage(row: Mapping[str, Any], title: str) -> str:
     marks += _apart([(axes.y(timeline[-1][place]), names[place], kind) for place, kind in enumerate(kinds)])
     refused = sum(one[-1] for one in row["timeline"][began:ended])
     caption = f"{refused} attempts refused during the outage; {row['seen']} clients saw an error"
-    return _figure(title, caption, _WIDTH, _HEIGHT, marks)
+    return figure(title, caption, _WIDTH, _HEIGHT, marks)
 
 
 def _bars(row: Mapping[str, Any], title: str, kind: str) -> str:
     callers = row["callers"]
     most, step = max(asked for asked, _ in callers.values()), 34
-    width = _WIDTH - _LEFT - 150
+    width = _WIDTH - LEFT - 150
     marks = []
     for place, (caller, (asked, served)) in enumerate(callers.items()):
-        y = _TOP + place * step
+        y = TOP + place * step
         marks.append(
             f'<text x="0" y="{y + 15}">{escape(caller)}</text>'
             f'<rect class="asked" x="90" y="{y}" width="{width * asked / most:.1f}" height="20" rx="3"/>'
@@ -206,7 +146,7 @@ def _bars(row: Mapping[str, Any], title: str, kind: str) -> str:
             f'<text x="{96 + width * asked / most:.1f}" y="{y + 15}">{served:,} of {asked:,}</text>'
         )
     caption = f"the worst caller has {row['fairness']:.0%} of its fair share"
-    return _figure(title, caption, _WIDTH, _TOP + len(callers) * step + 4, marks)
+    return figure(title, caption, _WIDTH, TOP + len(callers) * step + 4, marks)
 
 
 def _table(scenarios: Rows) -> str:

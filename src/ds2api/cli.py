@@ -22,6 +22,7 @@ __all__ = ["main"]
 
 _DEFAULT_FILE = "ds2api.toml"
 _DEFAULT_PORT = 8787
+_DIALECTS = ("chat", "responses", "messages", "gemini", "ollama", "mistral")
 _DEEDS = ("drain", "rest", "revive")
 
 _EPILOG = """\
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status; never raises for what a user does."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     command: Callable[[argparse.Namespace], int] | None = getattr(options, "run", None)
     if command is None:
         parser.print_help()
@@ -138,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(pool)
     pool.set_defaults(run=_pool)
 
+    _add_bench(commands)
+
     config = commands.add_parser(
         "config",
         help="show every setting with its default",
@@ -149,6 +153,55 @@ def _parser() -> argparse.ArgumentParser:
     version = commands.add_parser("version", help="print the version and what it runs on")
     version.set_defaults(run=_version)
     return parser
+
+
+def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bench = commands.add_parser(
+        "bench",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="compare gateways and providers: speed, first byte, streams, errors",
+        description="Compare any gateways and providers, in turn, round after round, and doubt the figures.\n"
+        "Without a URL: this gateway in front of a built-in mock model, beside the mock alone. Free, two minutes.",
+        epilog="Examples:\n"
+        "  ds2api bench --quick                                  a first look, half a minute\n"
+        "  ds2api bench --mock 9000                              a mock model to put behind any gateway\n"
+        "  ds2api bench --mock 9000 litellm=http://127.0.0.1:4000 nginx=http://127.0.0.1:8080 --html page.html\n"
+        "  ds2api bench https://api.openai.com messages=https://api.anthropic.com \\\n"
+        "    --model api.openai.com=gpt-4.1-mini --model api.anthropic.com=claude-haiku-4-5 --price 1,5\n"
+        "A provider's usual variable (OPENAI_API_KEY, …) is found by itself. See docs/benchmarking.md.",
+    )
+    bench.add_argument("urls", nargs="*", metavar="URL", help="also NAME=URL, DIALECT=URL or NAME:DIALECT=URL")
+    bench.add_argument("--dialect", choices=_DIALECTS, help="how all of them speak (default: found out)")
+    bench.add_argument("--model", action="append", default=[], metavar="[NAME=]MODEL", help="the model, for all or one")
+    bench.add_argument(
+        "--key-env", action="append", default=[], metavar="[NAME=]VARIABLE", help="the variable that holds the key"
+    )
+    bench.add_argument("--mock", type=_port, metavar="PORT", help="run the mock model on 127.0.0.1:PORT (0: any)")
+    work = bench.add_argument_group("what is asked")
+    work.add_argument(
+        "--work", metavar="LIST", help="of json, stream, paced (default: all; of a real model the first two)"
+    )
+    work.add_argument("--events", type=_count, metavar="N", help="pieces of a mock's answer (default 25, 100, 50)")
+    work.add_argument("--pace-ms", type=_count, metavar="N", help="between two of them, in `paced` (default 10)")
+    work.add_argument("--event-bytes", type=_count, metavar="N", help="the size of each (default 8)")
+    work.add_argument("--prompt-bytes", type=_count, default=0, metavar="N", help="make the question at least so long")
+    work.add_argument("--max-tokens", type=_count, default=256, metavar="N", help="an answer's limit (default 256)")
+    load = bench.add_argument_group("how much, how often")
+    load.add_argument("--concurrency", type=_counts, metavar="LIST", help="connections at once (1,8,64; a model: 1,4)")
+    load.add_argument("--rate", type=_counts, metavar="LIST", help="instead: requests a second, sent by the clock")
+    load.add_argument("--requests", type=_count, metavar="N", help="at most, each measurement (a real model: 8)")
+    load.add_argument("--seconds", type=_seconds, metavar="S", help="at most, each measurement (1; a real model: 60)")
+    load.add_argument("--rounds", type=_count, metavar="N", help="measurements of each place (5; a real model: 3)")
+    load.add_argument("--clients", type=_count, default=1, metavar="N", help="processes that ask (default 1)")
+    load.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="for an answer (default 60)")
+    load.add_argument("--quick", action="store_true", help="one step, three short rounds (with the mock only)")
+    money = bench.add_argument_group("money")
+    money.add_argument("--price", type=_price, metavar="IN,OUT", help="dollars a million tokens, to reckon with")
+    money.add_argument("--max-cost", type=_dollars, metavar="DOLLARS", help="stop before it could cost more")
+    money.add_argument("--yes", action="store_true", help="do not ask before money may be spent")
+    bench.add_argument("--json", metavar="FILE", help="write everything, as JSON")
+    bench.add_argument("--html", metavar="FILE", help="write one page with plots")
+    bench.set_defaults(run=_bench)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -169,6 +222,33 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= 604_800:
         raise argparse.ArgumentTypeError(f"{text!r}: wanted a number of seconds, up to a week")
     return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: wanted a number from 1 to 1000000")
+    return int(text)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_count(one) for one in text.split(","))
+
+
+def _dollars(text: str) -> float:
+    try:
+        dollars = float(text)
+    except ValueError:
+        dollars = -1.0
+    if not 0 <= dollars <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}: wanted a sum in dollars")
+    return dollars
+
+
+def _price(text: str) -> tuple[float, float]:
+    read, mark, written = text.partition(",")
+    if not mark:
+        raise argparse.ArgumentTypeError(f"{text!r}: wanted two prices, for example 0.40,1.60")
+    return _dollars(read), _dollars(written)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -286,6 +366,12 @@ def _pool(options: argparse.Namespace) -> int:
         return pool(options, os.environ, Path(_DEFAULT_FILE), sys.stdout)
     except KeyboardInterrupt:  # the way to end it
         return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from ds2api.compare.command import bench
+
+    return bench(options, options.arguments, os.environ, sys.stdout)
 
 
 def _config(options: argparse.Namespace) -> int:

@@ -61,7 +61,6 @@ class Asking:
     def __init__(
         self,
         place: Place,
-        model: str,
         work: Work,
         client: Client,
         environment: Mapping[str, str],
@@ -70,9 +69,9 @@ class Asking:
         """Raises `ValueError` and `Problem` for what cannot be asked."""
         self._dialect = DIALECTS[place.dialect]
         self._place, self._work, self._client = place, work, client
-        self._question = Question(place.dialect, model, place.flavour, work)
+        self._question = Question(place.dialect, place.model, place.flavour, work)
         at = place.endpoint()
-        self._origin, self._target = at.origin, at.target(self._question.path, model)
+        self._origin, self._target = at.origin, at.target(self._question.path, place.model)
         self._headers = [*self._question.headers, *at.headers, *place.credential(environment)]
         self._timeout_s = timeout_s
         # Ids of several processes differ in their first half, those of one in the second.

@@ -3,7 +3,7 @@
 An answer is encoded once for all requests that differ by their id only, and then filled in; a stream without pace
 leaves in one write. So it is several times cheaper than what it helps to measure. Runs as a process of its own:
 
-    python -m ds2api.compare.mock ADDRESS
+    python -m ds2api.compare.mock ADDRESS EVENTS PACE_MS BYTES
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ async def serve(address: str, script: Script = WORKS["paced"].script) -> None:
 
 def main() -> None:
     """See the opening of this file."""
-    run_loop(serve(sys.argv[1]))
+    run_loop(serve(sys.argv[1], Script(*map(int, sys.argv[2:5]))))
 
 
 if __name__ == "__main__":

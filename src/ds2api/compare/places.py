@@ -8,6 +8,7 @@ place on another machine gets a key only if it was named for that place, or if t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -19,19 +20,21 @@ from ds2api.gateway.presets import PRESETS, AuthStyle
 from ds2api.gateway.providers import Endpoint, endpoint
 from ds2api.gateway.secret import Secret
 
-__all__ = ["TRIED", "Place", "read_places", "with_keys"]
+__all__ = ["TRIED", "Place", "read_places", "with_keys", "with_models"]
 
 # How a place may speak of which nothing is known, the most usual first.
 TRIED = ("chat", "messages", "responses", "gemini", "ollama")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`dialect` is "" until it is found out. Holds no key, so it may be written anywhere."""
+    """`dialect` and `model` are "" until they are found out. Holds no key, so it may be written anywhere."""
 
     name: str
     url: str
     dialect: str = ""
+    model: str = ""
     auth: AuthStyle | None = None  # None: as the dialect's own servers want it
     flavour: str = ""
     is_bare: bool = False
@@ -71,7 +74,7 @@ def read_places(texts: Sequence[str], dialect: str | None) -> list[Place]:
         for word in label.split(":"):
             name, speaks = (name, word) if word in DIALECTS else (word or name, speaks)
         place = _known(Place(name, url, speaks))
-        Place(name, place.url, place.dialect or "chat").endpoint()
+        replace(place, dialect=place.dialect or "chat").endpoint()
         shown = urlsplit(place.url)
         name = name or (f"{place.host}:{shown.port}" if shown.port else place.host)
         if any(one.name == name for one in places):
@@ -87,21 +90,37 @@ def read_places(texts: Sequence[str], dialect: str | None) -> list[Place]:
 def with_keys(places: Sequence[Place], named: Sequence[str], environment: Mapping[str, str]) -> list[Place]:
     """`named` holds VARIABLE (for all) and NAME=VARIABLE. Raises `ValueError` where a key might reach a place that it
     was not meant for, and for a variable that is not set."""
-    given = {name if variable else "": variable or name for name, _, variable in (one.partition("=") for one in named)}
-    unknown = set(given) - {one.name for one in places} - {""}
-    if unknown:
-        known = ", ".join(one.name for one in places)
-        raise ValueError(f"--key-env: there is no place {sorted(unknown)[0]!r}; places: {known}")
-    if "" in given and len({one.host for one in places if not one.is_local and one.name not in given}) > 1:
-        raise ValueError(f"--key-env {given['']}: whose key is it? Write --key-env NAME={given['']} for each place")
+    given = _assigned(places, named, "--key-env")
     for variable in given.values():
+        if not _VARIABLE.fullmatch(variable):
+            raise ValueError("--key-env wants the name of a variable that holds the key, never the key itself")
         if not environment.get(variable, "").strip():
             raise ValueError(f"--key-env {variable}: this environment variable is not set")
+    if "" in given and len({one.host for one in places if not one.is_local and one.name not in given}) > 1:
+        raise ValueError(f"--key-env {given['']}: whose key is it? Write --key-env NAME={given['']} for each place")
     keyed = []
     for one in places:
         variable = given.get(one.name) or given.get("") or one.key_variable
         keyed.append(replace(one, key_variable=variable if environment.get(variable, "").strip() else ""))
     return keyed
+
+
+def with_models(places: Sequence[Place], named: Sequence[str]) -> list[Place]:
+    """`named` holds MODEL (for all) and NAME=MODEL."""
+    given = _assigned(places, named, "--model")
+    return [replace(one, model=given.get(one.name) or given.get("") or one.model) for one in places]
+
+
+def _assigned(places: Sequence[Place], named: Sequence[str], option: str) -> dict[str, str]:
+    """Place → value; "" → what is for all."""
+    names = [one.name for one in places]
+    given = {}
+    for text in named:
+        name, mark, value = text.partition("=")
+        if mark and name not in names:
+            raise ValueError(f"{option}: there is no place {name[:40]!r}; places: {', '.join(names)}")
+        given[name if mark else ""] = value if mark else text
+    return given
 
 
 def _known(place: Place) -> Place:

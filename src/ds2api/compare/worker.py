@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ds2api import jsons
@@ -35,7 +36,7 @@ _TICK_S = 0.01
 _TIMER_S = 0.002
 # Requests under way at a fixed rate, beyond which none is sent: the place does not keep up.
 _MOST_UNDER_WAY = 4_096
-_CLOCK_TICKS, _PAGE_BYTES = (os.sysconf(name) if os.name == "posix" else 1 for name in ("SC_CLK_TCK", "SC_PAGE_SIZE"))
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,6 @@ class Job:
     `seconds` are over. `pids` are the place's processes, if they are on this machine."""
 
     place: Place
-    model: str
     work: Work
     concurrency: int
     rate: float
@@ -68,6 +68,7 @@ class Round:
     unsent: int = 0  # due, but too many were under way
     place_cpu_s: float | None = None
     place_rss_bytes: int | None = None
+    idle: float | None = None  # the part of this machine's cores that nobody used
 
 
 async def measure(job: Job, environment: Mapping[str, str]) -> Round:
@@ -76,13 +77,14 @@ async def measure(job: Job, environment: Mapping[str, str]) -> Round:
     client = Client(limits=limits, timeouts=Timeouts(first_byte_idle_s=job.timeout_s))
     done = Round()
     try:
-        asking = Asking(job.place, job.model, job.work, client, environment, job.timeout_s)
+        asking = Asking(job.place, job.work, client, environment, job.timeout_s)
         if job.warm_up_requests:
             done.first = await asking.ask()
             await asyncio.gather(*(asking.ask() for _ in range(job.warm_up_requests - 1)))
         late: list[float] = []
         ticking = asyncio.create_task(_tick(late))
         opened, cpu_s, place_s = client.statistics().opened, time.process_time(), _cpu_s(job.pids)
+        idle, all_ = _idle_and_all()
         began = time.perf_counter()
         if job.rate:
             await _by_the_clock(job, asking, done)
@@ -95,6 +97,8 @@ async def measure(job: Job, environment: Mapping[str, str]) -> Round:
             ended_s = _cpu_s(job.pids)
             done.place_cpu_s = None if ended_s is None else ended_s - place_s
             done.place_rss_bytes = _rss_bytes(job.pids)
+        idle_then, all_then = _idle_and_all()
+        done.idle = (idle_then - idle) / (all_then - all_) if all_then > all_ else None
         ticking.cancel()
         done.late_p99_s = quantile(sorted(late), 0.99) if late else 0.0
     finally:
@@ -148,26 +152,32 @@ async def _tick(late: list[float]) -> None:
 
 
 def _cpu_s(pids: tuple[int, ...]) -> float | None:
-    """What the kernel counted for `pids`, with their children that ended; None where it does not say."""
+    """What the scheduler counted for the threads of `pids`; None where it does not say."""
     try:
-        spent = 0
-        for pid in pids:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 (hot)
-                spent += sum(int(one) for one in file.read().rpartition(")")[2].split()[11:15])
+        files = [one for pid in pids for one in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+        spent = sum(int(one.read_text(encoding="ascii").split()[0]) for one in files)
     except (OSError, ValueError, IndexError):
         return None
-    return spent / _CLOCK_TICKS if pids else None
+    return spent / 1e9 if spent else None
 
 
 def _rss_bytes(pids: tuple[int, ...]) -> int | None:
     try:
         pages = 0
         for pid in pids:
-            with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123
-                pages += int(file.read().split()[1])
+            pages += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):
         return None
-    return pages * _PAGE_BYTES
+    return pages * _PAGE_BYTES or None
+
+
+def _idle_and_all() -> tuple[int, int]:
+    """What the cores of this machine did so far, in clock ticks; zeros where the system does not say."""
+    try:
+        ticks = [int(one) for one in Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]]
+    except (OSError, ValueError):
+        return 0, 0
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def job_line(job: Job) -> bytes:
@@ -178,7 +188,7 @@ def read_job(line: bytes) -> Job:
     raw = jsons.parse_object(line)
     work = raw.pop("work")
     work["script"] = Script(**work["script"])
-    return Job(Place(**raw.pop("place")), raw.pop("model"), Work(**work), pids=tuple(raw.pop("pids")), **raw)
+    return Job(Place(**raw.pop("place")), Work(**work), pids=tuple(raw.pop("pids")), **raw)
 
 
 def round_line(done: Round) -> bytes:
