@@ -65,6 +65,8 @@ def bench(options: argparse.Namespace, arguments: Sequence[str], environment: Ma
     except OSError as error:
         print(f"ds2api bench: {error.strerror or error}", file=sys.stderr)
         return 1
+    except asyncio.CancelledError:
+        return 143
 
 
 async def _serve_mock(options: argparse.Namespace) -> int:
@@ -109,6 +111,10 @@ class _Bench:
 
     async def run(self) -> int:
         options = self._options
+        this = asyncio.current_task()
+        assert this is not None
+        for name in (signal.SIGTERM, signal.SIGHUP):  # the children are ended, however this ends
+            asyncio.get_running_loop().add_signal_handler(name, this.cancel)
         if options.max_cost is not None and options.price is None:
             raise _Refused("--max-cost needs --price IN,OUT, the model's price: nobody here knows it")
         async with AsyncExitStack() as stack:
@@ -153,7 +159,7 @@ class _Bench:
                     raise _Refused(f"which model of {one.name}? Name it with --model {one.name}=MODEL")
             known = [replace(one, dialect=one.dialect or "chat") for one in places]
             guessed = [Probed(one, of_mock=False, connect_s=0.0) for one in known]
-            self._agree(far, self._plan(guessed, is_free=False), Budget(self._options.price, self._options.max_cost))
+            self._agree(known, self._plan(guessed, is_free=False), Budget(self._options.price, self._options.max_cost))
         return [await probe(one, self._environment, self._options.timeout) for one in places]
 
     def _plan(self, probed: Sequence[Probed], *, is_free: bool) -> Plan:
@@ -190,8 +196,7 @@ class _Bench:
         """Say what it takes at most, and ask once. Raises `_Refused`."""
         if self._options.yes:
             return
-        turns = [turn for turn in plan.turns() if turn.place.name in {one.name for one in places}]
-        requests, read, written = budget.worst(plan, turns)
+        requests, read, written = budget.worst(plan, list(plan.turns()))
         cost = budget.cost(read, written)
         money = f"about ${cost:,.2f}" if cost is not None else "a cost that --price IN,OUT would tell"
         if self._options.max_cost is not None:
@@ -218,7 +223,8 @@ class _Bench:
         children: Children,
     ) -> dict[str, Any]:
         run, stop = Run(plan, budget), asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, stop.set)
         turns = sum(1 for _ in plan.turns())
         about = f"{turns} measurements, about {plan.about_s / 60:.1f} minutes; Ctrl-C ends it and shows what there is."
         print(about, file=sys.stderr, flush=True)
@@ -231,14 +237,15 @@ class _Bench:
             if self._is_live:
                 self._out.write("\x1b[?25h\x1b[?1049l")
             self._out.flush()
-            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGINT)
         return document(run, probed, self._about)
 
     def _show(self, run: Run, what: str, turns: int, probed: Sequence[Probed]) -> None:
         """The table so far, over the old one; off a terminal a line a turn."""
         line = f"{run.done / turns:4.0%}  {what}"
         if not self._is_live:
-            print(line, file=sys.stderr, flush=True)
+            if (run.done % (run.plan.rounds * len(probed))) == 0:
+                print(line.rpartition(" · round")[0], file=sys.stderr, flush=True)
             return
         size = shutil.get_terminal_size()
         spent_s = time.monotonic() - self._began

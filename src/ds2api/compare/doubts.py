@@ -41,7 +41,8 @@ def doubts(told: Told) -> list[Doubt]:
                 more.setdefault(key, []).append(where)
     for key, places in more.items():
         first = found[key]
-        text = f"{first.text} (Likewise: {', '.join(dict.fromkeys(places))}.)"
+        rest = f" and {len(places) - 3} more" if len(places) > 3 else ""
+        text = f"{first.text} (Likewise: {'; '.join(places[:3])}{rest}.)"
         found[key] = Doubt(first.kind, text, first.place, first.is_grave)
     whole = [one for find in _OF_ALL for one in find(told)]
     return sorted([*found.values(), *whole], key=lambda one: not one.is_grave)

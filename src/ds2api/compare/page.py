@@ -25,7 +25,9 @@ _KINDS = "abcdef"
 _LOG_FROM = 30
 
 _STYLE = """
-svg text { font-size: 13px } svg .band { fill: var(--own); opacity: .16; stroke: none }
+svg text { font-size: 14px } .scroll { margin-top: 1rem } th:last-child { text-align: left }
+.pair { grid-template-columns: repeat(auto-fit, minmax(min(100%, 310px), 1fr)) }
+svg .band { fill: var(--own); opacity: .16; stroke: none }
 svg .whisker { stroke: var(--own); stroke-width: 1.5 }
 .key { display: inline-block; margin: 0 1rem .3rem 0 } .key::before { content: ""; display: inline-block; width: .7rem;
 height: .7rem; margin-right: .4rem; border-radius: 2px; background: var(--own) }
@@ -90,22 +92,18 @@ def _doubts(told: Told) -> str:
 
 def _plots(told: Told, work: Told, cells: Sequence[Told], kinds: Mapping[str, str]) -> list[str]:
     """Each figure that there is: a line a place over the steps."""
-    wanted: list[tuple[str, str, str, tuple[str, str, str], Callable[[float], str]]] = [
-        ("answers_per_s", "Answers a second", "more is better; the lines span all rounds", ("middle", "low", "high"),
-         lambda value: f"{value:,.0f}" if value >= 10 else f"{value:.1f}"),
-    ]  # fmt: skip
-    spans = ("p50", "p50", "p95")
+    is_paced = work["script"]["pace_ms"] > 0  # then the pace alone says how many answers there are
+    rounds, times = ("middle", "low", "high"), ("p50", "p50", "p95")
+    wanted: list[tuple[str, str, str, tuple[str, str, str], Callable[[float], str]]] = []
+    if not is_paced:
+        wanted.append(("answers_per_s", "Answers a second", "more is better; with all rounds", rounds, _shown_count))
     if work["stream"]:
-        wanted.append(
-            ("first_s", "Time to the first words", "half are faster; the band ends at p95", spans, shown_time)
-        )
-        if any(cell["gap_s"] for cell in cells):
-            wanted.append(("gap_s", "Longest pause in a stream", "half are shorter; to p95", spans, shown_time))
-    else:
-        wanted.append(("total_s", "Time to the answer", "half are faster; the band ends at p95", spans, shown_time))
-    wanted.append(
-        ("cpu_s", "CPU an answer", "of the place's own processes, all rounds", ("middle", "low", "high"), shown_time)
-    )
+        wanted.append(("first_s", "Time to the first words", "half are faster; up to p95", times, shown_time))
+    if is_paced or (work["stream"] and not all(place["of_mock"] for place in told["places"])):
+        wanted.append(("gap_s", "Longest pause in a stream", "half are shorter; up to p95", times, shown_time))
+    if not work["stream"]:
+        wanted.append(("total_s", "Time to the answer", "half are faster; up to p95", times, shown_time))
+    wanted.append(("cpu_s", "CPU an answer", "of the place's own processes; with all rounds", rounds, shown_time))
     drawn = []
     for name, title, caption, (middle, low, high), shown in wanted:
         points: dict[str, list[tuple[int, float, float, float]]] = {}
@@ -127,10 +125,11 @@ def _curve(
     values = [value for line in points.values() for _, *all_ in line for value in all_]
     is_log = max(values) > _LOG_FROM * min(values)
     low, high = (10 ** math.floor(math.log10(min(values))), max(values) * 1.1) if is_log else (0.0, max(values) * 1.05)
+    label = _short_time if shown is shown_time else shown
     axes = Axes((-0.3, len(steps) - 0.7), (low, high), width=_WIDTH, height=_HEIGHT, right=_RIGHT, is_log=is_log)
     marks = axes.grid(
         {number: step_words(told, step) for number, step in enumerate(steps)},
-        {tick: shown(tick) if tick else "0" for tick in _ticks(low, high, is_log=is_log)},
+        {tick: label(tick) if tick else "0" for tick in _ticks(low, high, is_log=is_log)},
     )
     for number, (name, line) in enumerate(points.items()):
         kind, shift = kinds[name], (number - (len(points) - 1) / 2) * 0.03  # side by side, so that none hides another
@@ -144,6 +143,15 @@ def _curve(
                 f"<title>{escape(name)}: {shown(middle)}</title></circle>"
             )
     return figure(title, caption, _WIDTH, _HEIGHT, marks)
+
+
+def _shown_count(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _short_time(seconds: float) -> str:
+    unit, scale = ("µs", 1e6) if seconds < 0.000_1 else ("ms", 1e3) if seconds < 0.995 else ("s", 1.0)
+    return f"{seconds * scale:.3g} {unit}"
 
 
 def _ticks(low: float, high: float, *, is_log: bool) -> list[float]:

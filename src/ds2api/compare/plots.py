@@ -10,7 +10,7 @@ from html import escape
 
 __all__ = ["BOTTOM", "LEFT", "TOP", "Axes", "figure", "page"]
 
-LEFT = 52
+LEFT = 58
 TOP = 12
 BOTTOM = 36
 

@@ -89,7 +89,7 @@ async def measure(job: Job, environment: Mapping[str, str]) -> Round:
         if job.rate:
             await _by_the_clock(job, asking, done)
         else:
-            await _in_turn(job, asking, done.samples)
+            await _in_turn(job, asking, done)
         done.wall_s = max(time.perf_counter() - began, 1e-9)
         done.client_cpu = (time.process_time() - cpu_s) / done.wall_s
         done.opened = client.statistics().opened - opened
@@ -106,17 +106,21 @@ async def measure(job: Job, environment: Mapping[str, str]) -> Round:
     return done
 
 
-async def _in_turn(job: Job, asking: Asking, samples: list[Sample]) -> None:
-    until = time.perf_counter() + job.seconds
+async def _in_turn(job: Job, asking: Asking, done: Round) -> None:
     left = job.requests
 
-    async def one() -> None:
+    async def one(wait_s: float) -> None:
         nonlocal left
+        await asyncio.sleep(wait_s)
+        until = time.perf_counter() + job.seconds
         while left > 0 and time.perf_counter() < until:
             left -= 1
-            samples.append(await asking.ask())
+            done.samples.append(await asking.ask())
 
-    await asyncio.gather(*(one() for _ in range(job.concurrency)))
+    # Spread over the time of one answer: begun together, streams of one length would end and begin together for ever,
+    # and the first words would be those of a stampede.
+    apart_s = min(done.first.total_s, job.seconds) / job.concurrency
+    await asyncio.gather(*(one(number * apart_s) for number in range(job.concurrency)))
 
 
 async def _by_the_clock(job: Job, asking: Asking, done: Round) -> None:
