@@ -73,12 +73,14 @@ def read_places(texts: Sequence[str], dialect: str | None) -> list[Place]:
         name, speaks = "", dialect or ""
         for word in label.split(":"):
             name, speaks = (name, word) if word in DIALECTS else (word or name, speaks)
+        if "key=" in urlsplit(url).query.lower():
+            raise ValueError("a URL holds no key; name a variable that does with --key-env")
         place = _known(Place(name, url, speaks))
         replace(place, dialect=place.dialect or "chat").endpoint()
         shown = urlsplit(place.url)
-        name = name or (f"{place.host}:{shown.port}" if shown.port else place.host)
-        if any(one.name == name for one in places):
-            name += f" ({place.dialect or len(places) + 1})"
+        if not name:
+            name = f"{place.host}:{shown.port}" if shown.port else place.host
+            name += f" ({place.dialect or len(places) + 1})" if any(one.name == name for one in places) else ""
         if mark and not label.strip(":"):
             raise ValueError(f"{text!r}: wanted NAME=URL or DIALECT=URL, DIALECT being one of {', '.join(DIALECTS)}")
         places.append(replace(place, name=name))

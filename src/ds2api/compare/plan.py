@@ -41,7 +41,7 @@ class Plan:
 
     def job(self, turn: Turn, pids: tuple[int, ...]) -> Job:
         concurrency, rate = (1, float(turn.step)) if self.by_rate else (turn.step, 0.0)
-        warm_up = max(min(concurrency if not self.by_rate else 4, self.requests), 1)
+        warm_up = 1 + min(4 if self.by_rate else concurrency, self.requests)  # one alone, then all connections
         return Job(
             turn.place, turn.work, concurrency, rate, self.requests, self.seconds, warm_up, self.timeout_s, pids
         )  # fmt: skip
