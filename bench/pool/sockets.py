@@ -50,7 +50,7 @@ _TIMES = Times(since=120.0, event=150.0, until=270.0)
 # Settings of the gateway that are times, in seconds of the scenario.
 _POLICY = {
     "cool_first_s": 5.0, "cool_most_s": 60.0, "announced_least_s": 0.25, "circuit_first_s": 0.5, "circuit_most_s": 2.0,
-    "circuit_long_s": 30.0, "refused_key_s": 30.0, "home_wait_s": 1.0,
+    "circuit_long_s": 30.0, "refused_key_s": 30.0, "home_wait_s": 0.3,
 }  # fmt: skip
 _PAUSE_FIRST_S = 0.5
 _MARK = re.compile(rb"@turn=(\d+)@")
