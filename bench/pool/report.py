@@ -100,23 +100,23 @@ def _apart(wanted: Sequence[tuple[float, str, str]]) -> list[str]:
     return marks
 
 
-def _curve(curves: Rows, figure: str, title: str, caption: str, span: tuple[float, float | None]) -> str:
-    is_share = span[1] == 1.0 or figure == "waste"
-    high = span[1] or max(row[who][figure] for row in curves for who in _SHOWN) * 1.05 or 1.0
+def _curve(curves: Rows, measure: str, title: str, caption: str, span: tuple[float, float | None]) -> str:
+    is_share = span[1] == 1.0 or measure == "waste"
+    high = span[1] or max(row[who][measure] for row in curves for who in _SHOWN) * 1.05 or 1.0
     axes = Axes((curves[0]["load"], curves[-1]["load"]), (span[0], high), **_SIZE)
     steps = [span[0] + (high - span[0]) * step / 4 for step in range(5)]
     loads = [row["load"] for row in curves if row["load"] * 4 % 1 == 0]
     marks = axes.grid(
         {load: f"{load:.0%}" for load in loads}, {y: f"{y:.0%}" if is_share else f"{y:.1f}" for y in steps}
     )
-    marks += [axes.line([(row["load"], row[who][figure]) for row in curves], _CLASS[who]) for who in _SHOWN]
-    marks += _apart([(axes.y(curves[-1][who][figure]), name, _CLASS[who]) for who, name in _SHOWN.items()])
+    marks += [axes.line([(row["load"], row[who][measure]) for row in curves], _CLASS[who]) for who in _SHOWN]
+    marks += _apart([(axes.y(curves[-1][who][measure]), name, _CLASS[who]) for who, name in _SHOWN.items()])
     return figure(title, caption, _WIDTH, _HEIGHT, marks)
 
 
 def _outage(row: Mapping[str, Any], title: str) -> str:
     timeline, (began, ended) = row["timeline"][220:300], (240, 270)
-    names = [*["first provider", "second provider"][: len(timeline[0]) - 1], "refused"]
+    names = [*["the first", "the second"][: len(timeline[0]) - 1], "refused"]
     kinds = [*["a", "c"][: len(timeline[0]) - 1], "bad"]
     axes = Axes((220, 299), (0, max(20, *(max(one) for one in timeline))), **_SIZE)
     width = axes.x(ended) - axes.x(began)
