@@ -29,6 +29,7 @@ LEVELS = (
         "audit",
         "compare",
         "event_loop",
+        "handover",
         "pool_command",
         "pool_page",
         "process",

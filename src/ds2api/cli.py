@@ -266,16 +266,19 @@ def _serve(options: argparse.Namespace) -> int:
 
 async def _serve_until_stopped(options: argparse.Namespace) -> int:
     from ds2api.config import ConfigError
+    from ds2api.handover import HandoverFailed, say_ready, start_next, take_over
     from ds2api.service import Gateway
     from ds2api.startup import adjusted, banner, load
     from ds2api.wire.listeners import inherited_descriptors
 
     async with AsyncExitStack() as stack:
         config, what = await load(options.config, os.environ, stack, demo=options.demo)
+        sockets = take_over(os.environ)
         inherited = [f"fd:{number}" for number in inherited_descriptors(os.environ, os.getpid())]
+        inherited += [address for address in sockets if address.startswith("fd:")]
         listen = options.listen or ([f"127.0.0.1:{options.port}"] if options.port is not None else inherited or None)
         config = adjusted(config, listen=listen, log=options.log)
-        gateway = await stack.enter_async_context(Gateway(config, is_open=options.open))
+        gateway = await stack.enter_async_context(Gateway(config, is_open=options.open, sockets=sockets))
         for warning in config.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         loop = asyncio.get_running_loop()
@@ -295,11 +298,33 @@ async def _serve_until_stopped(options: argparse.Namespace) -> int:
                 return
             print("SIGHUP: the new configuration is in use", *pending, sep="\n  ", file=sys.stderr)
 
+        async def hand_over() -> None:
+            print("SIGUSR2: starting the next process", file=sys.stderr)
+            try:
+                pid = await gateway.hand_over(lambda sockets: start_next(sockets, os.environ))
+            except HandoverFailed as error:
+                print(f"SIGUSR2: {error}; this process goes on", file=sys.stderr)
+                return
+            print(f"SIGUSR2: process {pid} serves now", file=sys.stderr)
+            stopped.set()
+
+        following: set[asyncio.Task[None]] = set()
+
+        def follow() -> None:
+            if following or stopped.is_set():
+                print("SIGUSR2: the next process is being started already", file=sys.stderr)
+                return
+            task = loop.create_task(hand_over())
+            following.add(task)
+            task.add_done_callback(following.discard)
+
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
+        loop.add_signal_handler(signal.SIGUSR2, follow)
         # After the handlers: whoever starts us by a script may signal as soon as it has read this.
         print(banner(gateway, what), flush=True)
+        say_ready(os.environ)
         await stopped.wait()
         print("ds2api: stopping; running answers finish first", file=sys.stderr)
     return 0

@@ -14,7 +14,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, TextIO
@@ -48,7 +48,8 @@ class Gateway:
     """Serves `config`. Enter it with ``async with``; leaving stops it: listeners close, running answers finish
     within `grace_s`, the rest is cut.
 
-    `log_stream` gets the access log (standard error unless said otherwise). Raises `ConfigError` when it would
+    `log_stream` gets the access log (standard error unless said otherwise). `sockets` are descriptors of sockets that
+    listen already, by the addresses of the configuration that they are for. Raises `ConfigError` when it would
     be open to others than this machine without caller keys, and `OSError` when an address cannot be bound.
     """
 
@@ -60,6 +61,7 @@ class Gateway:
         log_stream: TextIO | None = None,
         environment: Mapping[str, str] | None = None,
         grace_s: float = GRACE_S,
+        sockets: Mapping[str, int] | None = None,
     ) -> None:
         check_exposure(config, is_open=is_open)
         self.config = config
@@ -68,8 +70,11 @@ class Gateway:
         self._environment = os.environ if environment is None else environment
         self._log_stream = sys.stderr if log_stream is None else log_stream
         self._grace_s = grace_s
+        self._sockets = dict(sockets or {})
+        self._is_followed = False
         self._sealing_secret = config.sealing_secret or secrets.token_bytes(32)
         self._answers, self._thoughts = Answers(config.store), Thoughts(config.store)
+        self._state: StateFile | None = None
         self._server: Server | None = None
         self._app: App | None = None
         self._refresh: asyncio.Task[None] | None = None
@@ -116,13 +121,17 @@ class Gateway:
         )
         try:
             for address in self.config.listen:
-                self.addresses.append(await self._server.listen(address, tls=self.config.listen_tls))
+                descriptor = self._sockets.pop(address, None)
+                bound = await self._server.listen(address, tls=self.config.listen_tls, descriptor=descriptor)
+                self.addresses.append(bound)
+            for left_over in self._sockets.values():  # the configuration has another address now
+                os.close(left_over)
         except BaseException:
             await self._stop()
             raise
         self._refresh = loop.create_task(self._learn_models())
-        if state is not None:
-            self._keeper = loop.create_task(state.keep(lambda: pool.snapshot(admission.now()), self._stopped))
+        self._state = state
+        self._keep_state()
         return self
 
     async def __aexit__(
@@ -174,6 +183,37 @@ class Gateway:
         self._refresh = asyncio.get_running_loop().create_task(self._learn_models())
         return pending
 
+    async def hand_over(self, start: Callable[[Mapping[str, int]], Awaitable[int]]) -> int:
+        """Give the listening sockets to another process. `start` gets them by their addresses, and gives that one's id
+        once it serves; what it raises is raised here, and then nothing has changed. Afterwards this gateway accepts
+        nothing more, writes its state no more, and ends when the block is left: what runs may go on as long as an
+        exchange may last."""
+        assert self._server is not None
+        await self._state_is_kept()  # what was learned is there before the other one reads it
+        try:
+            pid = await start(self._server.descriptors())
+        except BaseException:
+            self._keep_state()
+            raise
+        self._is_followed = True
+        self._server.leave_paths()
+        return pid
+
+    def _keep_state(self) -> None:
+        if self._state is not None:
+            admission = self.house.admission
+            self._stopped = asyncio.Event()
+            keeping = self._state.keep(lambda: admission.pool.snapshot(admission.now()), self._stopped)
+            self._keeper = asyncio.get_running_loop().create_task(keeping)
+
+    async def _state_is_kept(self) -> None:
+        if self._keeper is not None:
+            self._stopped.set()
+            (bug,) = await asyncio.gather(self._keeper, return_exceptions=True)
+            self._keeper = None
+            if bug is not None:
+                self.house.report_bug(bug, "of the pool's state file")
+
     def _build(
         self,
         config: Config,
@@ -216,14 +256,11 @@ class Gateway:
         if self._app is not None:
             self._app.is_draining = True
         if self._server is not None:
-            cut = await self._server.drain(self._grace_s)
+            grace_s = self.config.deadlines.exchange_total_s if self._is_followed else self._grace_s
+            cut = await self._server.drain(grace_s, linger_s=self._grace_s if self._is_followed else 0.0)
             if cut:
-                self.house.log.note(f"{cut} answers were cut after {self._grace_s:g} s")
-        if self._keeper is not None:
-            self._stopped.set()
-            (bug,) = await asyncio.gather(self._keeper, return_exceptions=True)
-            if bug is not None:
-                self.house.report_bug(bug, "of the pool's state file")
+                self.house.log.note(f"{cut} answers were cut after {grace_s:g} s")
+        await self._state_is_kept()
         if self._app is not None:
             house = self._app.house
             house.admission.close()

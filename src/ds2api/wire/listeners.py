@@ -58,8 +58,13 @@ def inherited_descriptors(environment: Mapping[str, str], pid: int) -> list[int]
     return list(range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(count)))
 
 
-def bind(address: str, backlog_count: int) -> Listener:
-    """Bind and listen. Raises `ValueError` for an address that is none, `OSError` for one that cannot be had."""
+def bind(address: str, backlog_count: int, descriptor: int | None = None) -> Listener:
+    """Bind and listen; `descriptor` is the socket that the process before this one had bound there, if it did. Raises
+    `ValueError` for an address that is none, `OSError` for one that cannot be had."""
+    if descriptor is not None:
+        listener = _adopt(str(descriptor), backlog_count)
+        listener.unix_path = address.removeprefix("unix:") if address.startswith("unix:") else None
+        return listener
     if address.startswith("unix:"):
         return _bind_unix(address.removeprefix("unix:"), backlog_count)
     if address.startswith("fd:"):

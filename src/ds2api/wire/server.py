@@ -81,6 +81,8 @@ class Server:
         self.timeouts = timeouts
         self.wheel: TimerWheel
         self.draining = False
+        self.lingering = False  # while draining: idle connections may still send a request
+        self._listeners: dict[str, Listener] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,40 +98,41 @@ class Server:
         self._turned_away = 0
         self._exchanges = self._accepted = self._served = self._refused = self._starved = self._handshakes_failed = 0
 
-    async def listen(self, address: str, *, tls: TlsServer | None = None) -> str:
-        """Listen on `address` (`127.0.0.1:8787`, `[::1]:0`, `unix:/path`, `fd:3`) and give what was bound, in the
-        same form. Raises `ValueError` for what is no address, `OSError` for one that cannot be had and for a
-        certificate that cannot be read."""
+    async def listen(self, address: str, *, tls: TlsServer | None = None, descriptor: int | None = None) -> str:
+        """Listen on `address` (`127.0.0.1:8787`, `[::1]:0`, `unix:/path`, `fd:3`), by the socket `descriptor` where the
+        process before this one handed it over, and give what was bound, in the same form. Raises `ValueError` for what
+        is no address, `OSError` for one that cannot be had and for a certificate that cannot be read."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self.wheel = TimerWheel(self._loop)
         if self.draining:
             raise LocalError("listen() after drain()")
         context = server_context(tls) if tls is not None else None
-        listener = bind(address, self.limits.backlog_count)
+        listener = self._listeners[address] = bind(address, self.limits.backlog_count, descriptor)
         accepting = self._loop.create_task(self._accept(listener, context))
         # The socket outlives the wait on it: closed before, its descriptor's number could be somebody else's already.
         accepting.add_done_callback(lambda _: listener.close())
         self._accepting.append(accepting)
         return listener.address
 
-    async def drain(self, grace_s: float) -> int:
+    async def drain(self, grace_s: float, linger_s: float = 0.0) -> int:
         """Stop: close the listeners and idle connections, let running exchanges finish (their answers say
         `connection: close`), and after `grace_s` seconds cut off the rest. Gives how many exchanges were cut.
+
+        Idle connections are closed after `linger_s` seconds. Till then a client that is just about to use one finds it
+        open, and learns from the answer that it was the last.
 
         Afterwards nothing of the server runs any more. If this is cancelled, the rest is cut off at once.
         """
         self.draining = True
+        self.lingering = linger_s > 0
         self.close_listeners()
-        for connection in list(self._idle):
-            connection.close_idle()
         try:
-            async with asyncio.timeout(grace_s):
-                while self._connections or self._tasks:
-                    self._empty.clear()
-                    await self._empty.wait()
-        except TimeoutError:
-            pass  # what is left is cut below
+            await self._empties(linger_s)
+            self.lingering = False
+            for connection in list(self._idle):
+                connection.close_idle()
+            await self._empties(grace_s)
         finally:
             cut_count = self._exchanges
             for connection in list(self._connections):
@@ -145,6 +148,23 @@ class Server:
         if self._loop is not None:
             self.wheel.close()
         return cut_count
+
+    async def _empties(self, most_s: float) -> None:
+        """Until nothing is open, or that time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                while self._connections or self._tasks:
+                    self._empty.clear()
+                    await self._empty.wait()
+
+    def descriptors(self) -> dict[str, int]:
+        """The listening sockets, by the address that `listen` was given."""
+        return {address: listener.socket.fileno() for address, listener in self._listeners.items()}
+
+    def leave_paths(self) -> None:
+        """The paths of unix sockets belong to the next process: they stay when the listeners close."""
+        for listener in self._listeners.values():
+            listener.unix_path = None
 
     def close_listeners(self) -> None:
         """Accept no further connection; what is open goes on. Twice is fine."""

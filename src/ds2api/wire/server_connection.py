@@ -203,7 +203,7 @@ class ServerConnection(asyncio.Protocol):
             waiter.set_result(None)
         elif self.state is State.HEAD:
             self._look_for_head()
-        elif self._server.draining:
+        elif self._server.draining and not self._server.lingering:
             waiter.set_result(None)
         if self._half_closed is not None and not waiter.done():
             waiter.set_result(None)
