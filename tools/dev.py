@@ -5,7 +5,7 @@
     python3 tools/dev.py test                                lint, types and all tests
     python3 tools/dev.py test --node | --agents              the Node SDKs, the coding agents (npm packages, once)
     python3 tools/dev.py test --engine                       a real llama.cpp with a tiny Mixtral (200 MB, once)
-    python3 tools/dev.py lint | bench | zipapp | docs | size | lock
+    python3 tools/dev.py lint | bench | zipapp | docs | size | sbom | audit-deps | lock
 
 It makes `.venv` beside it, installs the pinned packages of `tools/lock/` (every file checked by its hash), and
 says what it is doing. A second run finds the environment ready and starts at once.
@@ -57,6 +57,8 @@ def main(arguments: list[str]) -> int:
         "zipapp": zipapp,
         "docs": docs,
         "size": size,
+        "sbom": sbom,
+        "audit-deps": audit_deps,
         "lock": lock,
     }
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -142,6 +144,16 @@ def docs(arguments: list[str]) -> int:
 def size(arguments: list[str]) -> int:
     """How many lines of code each room has (comments and docstrings cost nothing)."""
     return run([sys.executable, "tools/size.py", *arguments])
+
+
+def sbom(arguments: list[str]) -> int:
+    """A bill of materials: dist/ds2api.cdx.json."""
+    return run([str(environment("run")), "tools/supply.py", "sbom", *arguments])
+
+
+def audit_deps(arguments: list[str]) -> int:
+    """What each dependency may do, and why it is here."""
+    return run([str(environment("run")), "tools/supply.py", "audit", *arguments])
 
 
 def lock(arguments: list[str]) -> int:
