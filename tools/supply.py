@@ -44,6 +44,7 @@ REACHES = {
     "native calls": {"ctypes", "_ctypes"},
     "unpickling": {"pickle", "marshal", "shelve"},
 }
+NOTHING = ", ".join((*REACHES, "native code", "text run as code"))
 NATIVE = (".so", ".pyd", ".dylib")
 
 
@@ -144,7 +145,7 @@ def audit() -> str:
         rows.append(
             f"{one.name} {one.version}{pinned} ({licence}; {len(one.hashes)} files pinned by hash)\n"
             f"  why: {REASONS[one.name]}\n"
-            f"  may: {'; '.join(abilities(files)) or 'nothing of ' + ', '.join((*REACHES, 'native code', 'text run as code'))}"
+            f"  may: {'; '.join(abilities(files)) or f'nothing of {NOTHING}'}"
         )
     return "\n".join(rows) + f"\n{len(rows)} packages; at most {MOST} are wanted\n"
 
