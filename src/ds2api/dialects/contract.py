@@ -165,6 +165,9 @@ class Encoder(Protocol):
 
     losses: list[Loss]  # what this answer could not carry so far
     stream_type: str  # the content-type of what it writes
+    tells_errors: (
+        bool  # a stream has words for a failure; where it has none it is cut, which no client takes for an end
+    )
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The bytes for `events`; may hold some back. `Ended` gives the terminal event, `Failed` the error

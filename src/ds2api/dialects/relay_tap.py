@@ -5,6 +5,10 @@ stands between whole events. Most events are deltas in one frame, learned from t
 compared, not parsed. What does not fit the frame is read and given to the dialect's `note`, which says what the event
 tells and whether it is to be taken out (chat's usage chunk that only the gateway asked for).
 
+An event that cannot be read, or is no UTF-8, is an error: passed on it would stop the client's parser in the middle of
+an answer, with no word of why. (What is only compared, or known by its name, is not read: there UTF-8 and the closing
+brace have to do.)
+
 Lines may end in LF, CR LF or CR, cut anywhere; where they are not all alike, each event is read. Memory: one event, at
 most `limit_bytes`; a larger one is an error, and nothing of it or behind it passes.
 
@@ -19,7 +23,7 @@ from abc import ABC, abstractmethod
 from ds2api.dialects.delta_frame import DeltaFrame
 from ds2api.universal.errors import Error, Fault, Kind
 from ds2api.universal.usage import Usage
-from ds2api.wire.sse import DEFAULT_LIMIT_BYTES, SseParser
+from ds2api.wire.sse import DEFAULT_LIMIT_BYTES, SseParser, is_utf8
 
 __all__ = ["RelayTap"]
 
@@ -34,6 +38,8 @@ class RelayTap(ABC):
         "_frame", "_has_cr", "_held", "_held_bytes", "_limit_bytes", "answer_id", "content_seen", "delta_text", "ended",
         "error", "latest", "usage",
     )  # fmt: skip
+
+    marker = b""  # what ends a stream of this dialect, for an answer that was complete without it
 
     def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         self.content_seen = False
@@ -59,10 +65,10 @@ class RelayTap(ABC):
 
     def forward(self, data: bytes) -> bytes:
         """See `contract.Tap`."""
-        if self.error is not None:
-            return b""
+        if self.error is not None or self.ended:  # what follows means nothing, but for the rest of a line end
+            return b"" if self.error is not None or data.strip(b"\r\n") else data
         held = self._held
-        if not held and self._frame is not None and self._frame.is_one(data):
+        if not held and self._frame is not None and self._frame.is_one(data) and is_utf8(data):
             self.latest = data
             return data  # --- hot: one delta alone in a read, as a slow model sends them ---
         if not self._has_cr and b"\r" in data:
@@ -93,9 +99,21 @@ class RelayTap(ABC):
         rest = self._release()
         if rest:
             rest = self._pass(rest)
-        if not self.ended and self.error is None:
-            self.finish()
-        return rest
+            if self.error is not None and self.error.kind is Kind.UPSTREAM_BROKEN:  # cut in the middle
+                rest, self.error = b"", None
+        if self.ended or self.error is not None:
+            return rest
+        self.finish()
+        return rest if self._is_broken() else rest + self.marker
+
+    def _is_broken(self) -> bool:
+        return self.error is not None
+
+    def refuse(self) -> bool:
+        """An event that cannot be read. Gives that it is taken out."""
+        message = "the provider sent an event that cannot be read"
+        self.error = Error(Fault.PROVIDER, Kind.UPSTREAM_BROKEN, message)
+        return True
 
     def _release(self) -> bytes:
         held = b"".join(self._held)
@@ -116,6 +134,9 @@ class RelayTap(ABC):
 
     def _pass(self, whole: bytes) -> bytes:
         """Whole events: note what they tell, give them back less what is taken out."""
+        if not is_utf8(whole) and not self.ended:
+            self.refuse()
+            return b""
         blank = b"\n\n"
         if self._has_cr:
             pairs = whole.count(b"\r\n")
@@ -139,7 +160,11 @@ class RelayTap(ABC):
                     events[at:] = [b""]
                     break
             at += 1
-        if not removed:
+            if self.ended:
+                break
+        if at < count - 1 and self.ended:  # nor what follows the end
+            events[at:] = [b""]
+        elif not removed:
             return whole
         return blank.join(event for place, event in enumerate(events) if place not in removed or not event)
 
@@ -151,7 +176,7 @@ class RelayTap(ABC):
             end = found.end() if found is not None else len(whole)
             if not self._look(whole[start:end]):
                 kept.append(whole[start:end])
-            if self.error is not None:
+            if self.error is not None or self.ended:
                 break
             start = end
         return b"".join(kept)
@@ -163,7 +188,11 @@ class RelayTap(ABC):
         self.delta_text = ""
         name, _, data = event.rpartition(b"\n")
         name = name.removesuffix(b"\r")
-        if data.startswith(b"data: ") and (not name or (name.startswith(b"event: ") and b"\n" not in name)):
+        if (
+            len(data) > 6
+            and data.startswith(b"data: ")
+            and (not name or (name.startswith(b"event: ") and b"\n" not in name))
+        ):
             is_taken_out = self.note(data[6:], name[7:])  # as nearly all are written
         else:
             is_taken_out = self._look_closely(event)
@@ -175,6 +204,6 @@ class RelayTap(ABC):
         is_taken_out = False
         parser = SseParser(self._limit_bytes + 1)
         for one in (*parser.feed(event + b"\n\n"), *parser.end()):
-            if not one.comment:
+            if not one.comment and one.data:
                 is_taken_out = self.note(one.data, one.name) or is_taken_out
         return is_taken_out

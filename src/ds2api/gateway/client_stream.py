@@ -73,12 +73,16 @@ class ClientStream:
     def fail(self, error: Error, encoder: Encoder | None = None) -> None:
         """End a committed stream in the dialect's error form, by the `encoder` that wrote its content."""
         self.write((encoder or self._encoder).encode([Failed(error)]))
-        self.finish()
+        self.finish(has_failed=True)
 
-    def finish(self) -> None:
-        """The answer is complete. Harmless twice."""
-        if not self._over:
-            self.close()
+    def finish(self, *, has_failed: bool = False) -> None:
+        """The answer is complete, or has failed and said so where its dialect has words for that. Harmless twice."""
+        if self._over:
+            return
+        self.close()
+        if has_failed and not self._encoder.tells_errors:
+            self._incoming.abort()
+        else:
             self._incoming.finish()
 
     def close(self) -> None:

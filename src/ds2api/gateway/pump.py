@@ -8,7 +8,7 @@ Work per callback is bounded. One read can bring 256 KB, over a thousand events,
 every other stream would wait; beyond `_SLICE_BYTES` the rest is taken up in the next turn of the loop, with the
 provider paused meanwhile. Memory per stream: (one read + the client's high-water mark) × the growth of the
 translation (a delta of chat is about 1.3 times one of messages); what is held back before the head is bounded by
-`_HELD_MOST_BYTES`.
+`_SILENT_MOST_BYTES`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ds2api.gateway.lanes import Lane
 from ds2api.universal.errors import Error, Fault, Kind
 from ds2api.wire.errors import PeerError
 from ds2api.wire.server import Incoming
+from ds2api.wire.sse import DEFAULT_LIMIT_BYTES
 from ds2api.wire.timers import TimerWheel
 from ds2api.wire.upstream import Answer
 
@@ -30,8 +31,9 @@ __all__ = ["Pump"]
 # About 250 events of a chat stream: a millisecond of translation, so that a thousand streams that burst at once
 # delay each other by no more than one such slice each.
 _SLICE_BYTES = 64 * 1024
-# Events without content before the first content: a start event and pings. Azure's filter results are 1 KB.
-_HELD_MOST_BYTES = 4 * 1024 * 1024
+# What may come before the first content: a start event and pings, Azure's filter results (1 KB), and then one event as
+# large as any may be. Beyond it the provider only keeps us busy.
+_SILENT_MOST_BYTES = DEFAULT_LIMIT_BYTES + 4 * 1024 * 1024
 # Behind the terminal event the end of the body is still to come, usually in the same read. Nobody waits for it; but
 # given this time it keeps the connection for another request.
 _TRAILING_S = 0.5
@@ -61,6 +63,7 @@ class Pump:
         self._wheel = wheel
         self._event_idle_s = event_idle_s
         self._held = bytearray()
+        self._silent_bytes = 0
         self._committed = False
         self._slices: deque[bytes] = deque()
         self._end: tuple[PeerError | None] | None = None
@@ -80,7 +83,7 @@ class Pump:
             self._held.clear()
             self._client.write(held)
         if (self.done.done() or self.lane.ended) and not self.lane.is_cut:
-            self._client.finish()
+            self._client.finish(has_failed=self.error is not None)
 
     def close(self) -> None:
         """Stop: nothing reaches the lane or the client after this. The provider's connection is kept only if its
@@ -118,10 +121,10 @@ class Pump:
                 self._client.write(made)
         else:
             self._held += made
-            if len(self._held) > _HELD_MOST_BYTES:
-                self.failure = Error(
-                    Fault.PROVIDER, Kind.UPSTREAM_BROKEN, f"the provider sent {_HELD_MOST_BYTES} bytes without content"
-                )
+            self._silent_bytes += len(data)
+            if self._silent_bytes > _SILENT_MOST_BYTES and not lane.content_seen:
+                message = f"the provider sent {_SILENT_MOST_BYTES} bytes without content"
+                self.failure = Error(Fault.PROVIDER, Kind.UPSTREAM_BROKEN, message)
             if (lane.content_seen or lane.ended or self.error is not None) and not self.opened.done():
                 self.opened.set_result(None)
         if lane.ended or self.error is not None:
@@ -146,7 +149,7 @@ class Pump:
     def _finish(self) -> None:
         self._idle.cancel()
         if self._committed and not self.lane.is_cut:
-            self._client.finish()
+            self._client.finish(has_failed=self.error is not None)
         if not self.opened.done():
             self.opened.set_result(None)
         if not self.done.done():

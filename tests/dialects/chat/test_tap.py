@@ -172,10 +172,10 @@ def test_named_error_event_is_noted() -> None:
 
 
 def test_stream_that_stops_is_truncated() -> None:
-    """R031: no finish reason, no marker."""
+    """R031: no finish reason, no marker. What is left of the last event would hide the error behind it."""
     tap = ChatTap(strip_usage=True)
-    stream = sse(chunk({"content": "x"}), chunk({"content": "y"})) + b'data: {"id"'
-    assert through(tap, stream, [90]) == stream
+    stream = sse(chunk({"content": "x"}), chunk({"content": "y"}))
+    assert through(tap, stream + b'data: {"id"', [90]) == stream
     assert tap.error is not None
     assert tap.error.kind is Kind.UPSTREAM_TRUNCATED
 

@@ -72,6 +72,7 @@ class ChatEncoder:
     """See `contract.Encoder`. One for each stream."""
 
     stream_type = "text/event-stream"
+    tells_errors = True
 
     __slots__ = (
         "_asker", "_before", "_choices", "_is_old", "_over", "_parts", "_said", "_tail", "_usage", "losses",

@@ -42,6 +42,8 @@ class ChatTap(RelayTap):
 
     __slots__ = ("_finished", "_has_no_usage", "_lessons", "_strip_usage")
 
+    marker = b"data: [DONE]\n\n"
+
     def __init__(self, *, strip_usage: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         super().__init__(limit_bytes)
         self._strip_usage = strip_usage
@@ -62,9 +64,9 @@ class ChatTap(RelayTap):
         try:
             chunk = jsons.parse_event(data)
         except jsons.JsonError:
-            return False  # relayed as it is: the client's parser names it
+            return self.refuse()
         if not isinstance(chunk, dict):
-            return False
+            return self.refuse()
         if chunk.get("error") or name == b"error" or chunk.get("object") == "error":
             self.error = read_chunk_error(chunk)
             return True
@@ -96,7 +98,7 @@ class ChatTap(RelayTap):
 
     def _look(self, event: bytes) -> bool:
         """Most events that fit no frame tell nothing either: they need not be parsed once content was seen."""
-        if self.content_seen and not _is_telling(event):
+        if self.content_seen and event.endswith(b"}") and not _is_telling(event):
             self._lessons -= 1
             if self._lessons < 0:
                 return False

@@ -69,6 +69,8 @@ class _Part:
 class GeminiEncoder:
     """See `contract.Encoder`. One for each stream."""
 
+    tells_errors = True
+
     def __init__(self, asker: Asker) -> None:
         self.losses: list[Loss] = []
         self._asker = asker

@@ -31,9 +31,10 @@ def read_usage_alone(body: dict[str, Any]) -> Usage | None:
         raise Problem(read_stream_error(body))
     candidates = body.get("candidates")
     feedback = body.get("promptFeedback")
+    candidates = candidates if isinstance(candidates, list) else []
     if not candidates and not (isinstance(feedback, dict) and feedback.get("blockReason")):
         raise Problem(broken("its answer holds no candidates"))
-    for candidate in candidates if isinstance(candidates, list) else ():
+    for candidate in candidates:
         if isinstance(candidate, dict):
             failure = failure_of(candidate.get("finishReason"), candidate.get("finishMessage"))
             if failure is not None:

@@ -48,11 +48,11 @@ class GeminiTap(RelayTap):
         try:
             chunk = jsons.parse_event(data)
         except jsons.JsonError:
-            return False
+            return self.refuse()
         if isinstance(chunk, list) and chunk:
             chunk = chunk[0]
         if not isinstance(chunk, dict):
-            return False
+            return self.refuse()
         if "error" in chunk:
             self.error = read_stream_error(chunk)
             return True

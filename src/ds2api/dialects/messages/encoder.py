@@ -59,6 +59,7 @@ class MessagesEncoder:
     """`encode` events as they come; `losses` holds what this answer could not carry so far."""
 
     stream_type = "text/event-stream"
+    tells_errors = True
 
     def __init__(self, asker: Asker) -> None:
         self.losses: list[Loss] = []

@@ -23,6 +23,7 @@ class MessagesTap(RelayTap):
     """`forward` every piece, then `end`."""
 
     __slots__ = ("_has_finish",)
+    marker = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,11 +34,13 @@ class MessagesTap(RelayTap):
         try:
             event = jsons.parse_event(data)
         except jsons.JsonError:
-            event = data.decode(errors="replace") if name == b"error" else {}
+            event = data.decode(errors="replace")
         kind = event.get("type") if isinstance(event, dict) else None
         if name == b"error" or kind == "error":
             self.error = read_stream_error(event)
             return True
+        if not isinstance(event, dict):
+            return self.refuse()
         match kind:
             case "content_block_delta":
                 self.content_seen = True

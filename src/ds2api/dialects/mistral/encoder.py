@@ -2,7 +2,8 @@
 
 Texts leave at once as strings, thoughts as chunks of a list; a call leaves whole when it is complete, because the SDK
 fails on a piece of one (`streams.md` §0). The finish chunks wait for `Ended`, since the last one holds the usage.
-There is no form for an error: a failure writes nothing, and a stream without its finish is what the client sees.
+There is no form for an error: a failure writes nothing, and the connection is cut (`tells_errors`), so that the client
+sees a broken answer and not the end of one.
 
 Hot path: a text delta is one JSON string between two constant ones. Memory: the arguments of open calls, open media.
 """
@@ -45,6 +46,7 @@ class MistralEncoder:
     """See `contract.Encoder`. One for each stream."""
 
     stream_type = "text/event-stream"
+    tells_errors = False
 
     def __init__(self, asker: Asker) -> None:
         self.losses: list[Loss] = []

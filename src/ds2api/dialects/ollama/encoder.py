@@ -50,6 +50,7 @@ class OllamaEncoder:
     """See `contract.Encoder`. One for each stream."""
 
     stream_type = "application/x-ndjson"
+    tells_errors = True
 
     def __init__(self, asker: Asker) -> None:
         self.losses: list[Loss] = []

@@ -15,7 +15,7 @@ from ds2api.dialects.ollama.figures import read_figures
 from ds2api.dialects.ollama.lines import LineSplitter
 from ds2api.universal.errors import Error, Kind
 from ds2api.universal.usage import Usage
-from ds2api.wire.sse import EventTooLarge
+from ds2api.wire.sse import EventTooLarge, is_utf8
 
 __all__ = ["OllamaTap"]
 
@@ -34,10 +34,10 @@ class OllamaTap:
 
     def forward(self, data: bytes) -> bytes:
         """See `contract.Tap`."""
-        if self.error is not None:
+        if self._is_over():  # what follows means nothing
             return b""
         is_whole = data.endswith(b"\n") and not self._lines.holds
-        if is_whole and self.content_seen and _tells_nothing(data):
+        if is_whole and self.content_seen and _tells_nothing(data) and is_utf8(data):
             return data
         try:
             lines = self._lines.feed(data)
@@ -64,12 +64,12 @@ class OllamaTap:
         return self.ended or self.error is not None
 
     def _pass(self, lines: list[bytes]) -> list[bytes]:
-        """The lines up to an error, or all."""
+        """The lines up to an error or the end, or all."""
         for place, line in enumerate(lines):
-            if not self.ended and not (self.content_seen and _tells_nothing(line)):
+            if not (self.content_seen and _tells_nothing(line) and is_utf8(line)):
                 self._look(line)
-                if self.error is not None:
-                    return lines[:place]
+                if self._is_over():
+                    return lines[: place + self.ended]
         return lines
 
     def _look(self, line: bytes) -> bool:

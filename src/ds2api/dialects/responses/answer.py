@@ -83,3 +83,5 @@ def _refuse_what_is_no_response(body: dict[str, Any]) -> None:
         raise Problem(read_stream_error({"error": inner or {"message": "The provider gave up on this answer."}}))
     if not isinstance(body.get("output"), list):
         raise Problem(broken("it holds no `output`"))
+    if not body["output"] and "status" not in body:
+        raise Problem(broken("it holds nothing, not even a status"))

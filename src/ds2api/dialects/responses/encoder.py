@@ -73,6 +73,7 @@ class ResponsesEncoder:
     """See `contract.Encoder`. One for each stream. `answer` is the final response, `error` what it failed with."""
 
     stream_type = "text/event-stream"
+    tells_errors = True
 
     def __init__(self, asker: Asker) -> None:
         self.losses: list[Loss] = []

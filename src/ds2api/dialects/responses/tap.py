@@ -32,9 +32,9 @@ class ResponsesTap(RelayTap):
         try:
             event = jsons.parse_event(data)
         except jsons.JsonError:
-            return False  # relayed as it is: the client's parser names it
+            return self.refuse()
         if not isinstance(event, dict):
-            return False
+            return self.refuse()
         kind = event.get("type")
         if kind == "error" or name == b"error" or (not isinstance(kind, str) and event.get("error")):
             self.error = read_stream_error(event)
@@ -74,6 +74,6 @@ class ResponsesTap(RelayTap):
 
     def _look(self, event: bytes) -> bool:
         """Most events need not be parsed once content was seen."""
-        if self.content_seen and event.startswith(b"event: response."):
+        if self.content_seen and event.startswith(b"event: response.") and event.endswith(b"}"):
             return not event[: event.find(b"\n")].endswith(_TELLS_NOTHING) and super()._look(event)
         return super()._look(event)
