@@ -94,9 +94,11 @@ class Process:
 
 
 @contextmanager
-def serving(*words: str, cwd: Path, extra: Mapping[str, str] | None = None, **options: Any) -> Iterator[Process]:
+def serving(
+    *words: str, cwd: Path, extra: Mapping[str, str] | None = None, command: str = "serve", **options: Any
+) -> Iterator[Process]:
     popen = subprocess.Popen(
-        [sys.executable, "-m", "ds2api", "serve", *words],
+        [sys.executable, "-m", "ds2api", command, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -339,7 +341,17 @@ def test_version_and_help(tmp_path: Path) -> None:
     done = run("version", cwd=tmp_path)
     assert (done.returncode, done.stdout.startswith("ds2api ")) == (0, True)
     assert "Python" in done.stdout
-    for words in ((), ("serve",), ("check",), ("key",), ("key", "new"), ("models",), ("config",), ("version",)):
+    for words in (
+        (),
+        ("serve",),
+        ("check",),
+        ("key",),
+        ("key", "new"),
+        ("models",),
+        ("config",),
+        ("version",),
+        ("bench",),
+    ):
         helped = run(*words, "--help", cwd=tmp_path)
         assert helped.returncode == 0
         assert "usage" in helped.stdout.lower()

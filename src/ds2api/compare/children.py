@@ -92,7 +92,7 @@ class Children:
         shares = [len(range(number, job.concurrency, count)) for number in range(count)]
         parts = [
             replace(job, concurrency=share, rate=job.rate / count, requests=max(job.requests // count, 1),
-                    warm_up_requests=min(max(job.warm_up_requests // count, 1), job.warm_up_requests))
+                    warm_up_requests=-(-job.warm_up_requests // count))
             for share in shares if share or job.rate
         ]  # fmt: skip
         return _joined(await asyncio.gather(*(self._ask(*pair) for pair in zip(self._workers, parts, strict=False))))

@@ -47,10 +47,10 @@ class Plan:
         )  # fmt: skip
 
     def most_requests(self, turn: Turn) -> int:
-        """At most, the warm-up included."""
+        """At most, the warm-up included (which each client rounds up)."""
         job = self.job(turn, ())
         most = min(self.requests, round(job.rate * self.seconds) or 1) if self.by_rate else self.requests
-        return most + job.warm_up_requests
+        return most + job.warm_up_requests + self.clients - 1
 
     @property
     def about_s(self) -> float:

@@ -39,10 +39,10 @@ def text_of(told: Told, width: int) -> list[str]:
             first = cells[0]["place"]
             headings = [f"{work['name'].upper()} {step_words(told, step)}", ">ANSWERS/S"]
             headings += [f">{heading}" for heading, _, _ in COLUMNS[work["stream"]]]
-            headings += [">CPU", ">FAILED", f"AGAINST {first}" if len(cells) > 1 else ""]
+            headings += [">CPU", ">FAILED", f"AGAINST {clean(first)}" if len(cells) > 1 else ""]
             lines += [*table(headings, [_row(cell, work["stream"]) for cell in cells], width), ""]
     for name, why in told["left_out"].items():
-        lines += wrap(f"{name} was left out: it {why}.", width)
+        lines += wrap(f"{clean(name)} was left out: it {why}.", width)
     if told["stopped"]:
         lines += wrap(f"Ended early: {told['stopped']}.", width)
     for doubt in told["doubts"]:
