@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
+from ds2api.compare.asking import probe
 from ds2api.compare.document import document
 from ds2api.compare.mock import MODEL, MockUpstream
 from ds2api.compare.places import Place
-from ds2api.compare.plan import Budget, Plan
-from ds2api.compare.probing import probe
 from ds2api.compare.question import WORKS, Script, Work
-from ds2api.compare.running import Run
+from ds2api.compare.running import Budget, Plan, Run
 from ds2api.compare.worker import measure
 from ds2api.dialects.contract import Dialect
 from ds2api.universal.errors import Error, Fault, Kind, Problem
@@ -84,12 +82,11 @@ async def compared(
         for name, upstream in upstreams.items():
             await stack.enter_async_context(upstream)
             places.append(await probe(Place(name, upstream.base_url, "", MODEL), {}, 10))
-        plan = Plan(tuple(one.place for one in places), (work,), (step,), by_rate, rounds, requests, 10, 10)
+        plan = Plan(tuple(place for place, _ in places), (work,), (step,), by_rate, rounds, requests, 10, 10)
         run = Run(plan, Budget(None, None))
         for turn in plan.turns():
-            found = await measure(plan.job(turn, ()), {})
-            run.rounds.setdefault((turn.work.name, turn.step, turn.place.name), []).append(found)
-            await asyncio.sleep(0)
+            found = await measure(plan.job(turn), {})
+            run.rounds.setdefault((turn[0].name, turn[1], turn[2].name), []).append(found)
         return document(run, places, ABOUT)
 
 

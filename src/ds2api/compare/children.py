@@ -16,29 +16,24 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from ds2api.compare.question import WORKS, Script
+from ds2api.compare.question import Script
 from ds2api.compare.worker import Job, Round, job_line, read_round
-from ds2api.dialects.registry import DIALECTS
 
 __all__ = ["ChildFailed", "Children", "listening_pids"]
 
 _ROUND_BYTES = 1 << 28  # 100 bytes a sample: far more than a round holds
 _START_S = 20.0  # a cold start on a busy machine takes under two
 _CONFIG = """\
-log = "text"
-[pool]
-state_file = "{folder}/state.json"
+pool = {{ state_file = "{folder}/state.json" }}
+models = {{ mock = "mock", mock-over-messages = "translated/mock" }}
 [providers.mock]
-base_url = {{ {urls} }}
+base_url = {{ chat = "{url}", messages = "{url}", gemini = "{url}" }}
 accounts = [{{ name = "a", key = "bench-key-a" }}, {{ name = "b", key = "bench-key-b" }}]
 [providers.translated]
-base_url = {{ messages = "{url}/anthropic" }}
+base_url = {{ messages = "{url}" }}
 accounts = [{{ name = "c", key = "bench-key-c" }}]
-[models]
-mock = "mock"
-mock-over-messages = "translated/mock"
 """
-_AT = re.compile(r"^  at +([^;,]+)", re.MULTILINE)
+_AT = re.compile(r"(http://[^\s;,]+)")
 
 
 class ChildFailed(Exception):
@@ -64,37 +59,36 @@ class Children:
         for process in self._running:
             if process.returncode is None:
                 process.kill()
-        for process in self._running:
             await process.wait()
         self._folder.cleanup()
 
-    async def mock(self, address: str = "127.0.0.1:0", script: Script = WORKS["paced"].script) -> tuple[str, int]:
+    async def mock(self, address: str, script: Script) -> tuple[str, int]:
         """Its URL and its process."""
-        words = [str(one) for one in (script.events, script.pace_ms, script.event_bytes)]
-        process, line = await self._start(["-m", "ds2api.compare.mock", address, *words])
-        return line.strip(), process.pid
+        words = (str(one) for one in (script.events, script.pace_ms, script.event_bytes))
+        return await self._serving("-m", "ds2api.compare.mock", address, *words)
 
     async def gateway(self, mock_url: str) -> tuple[str, int]:
         """One of ours in front of the mock, everything on: pool, access log, state file."""
-        prefixes = {"chat": "openai", "responses": "openai", "messages": "anthropic"}
-        urls = ", ".join(f'{name} = "{mock_url}/{prefixes.get(name, name)}"' for name in DIALECTS)
         file = Path(self._folder.name) / "ds2api.toml"
         file.touch(0o600)
-        file.write_text(_CONFIG.format(folder=self._folder.name, urls=urls, url=mock_url), encoding="utf-8")
-        words = ["-m", "ds2api", "serve", "--config", str(file), "--listen", "127.0.0.1:0"]
-        process, said = await self._start(words, _AT)
-        return said, process.pid
+        file.write_text(_CONFIG.format(folder=self._folder.name, url=mock_url), encoding="utf-8")
+        return await self._serving("-m", "ds2api", "serve", "--config", str(file), "--listen", "127.0.0.1:0")
 
     async def measure(self, job: Job, count: int) -> Round:
         """Have `count` workers do `job` together."""
         while len(self._workers) < count:
             self._workers.append(await self._spawn(["-m", "ds2api.compare.worker"]))
-        shares = [len(range(number, job.concurrency, count)) for number in range(count)]
         parts = [
-            replace(job, concurrency=share, rate=job.rate / count, requests=max(job.requests // count, 1),
-                    warm_up_requests=-(-job.warm_up_requests // count))
-            for share in shares if share or job.rate
-        ]  # fmt: skip
+            replace(
+                job,
+                concurrency=share,
+                rate=job.rate / count,
+                requests=max(job.requests // count, 1),
+                warm_up_requests=-(-job.warm_up_requests // count),
+            )
+            for number in range(count)
+            if (share := len(range(number, job.concurrency, count))) or job.rate
+        ]
         return _joined(await asyncio.gather(*(self._ask(*pair) for pair in zip(self._workers, parts, strict=False))))
 
     async def _ask(self, worker: Process, job: Job) -> Round:
@@ -106,23 +100,23 @@ class Children:
             raise ChildFailed(f"the process that measures ended by itself (status {await worker.wait()})")
         return read_round(line)
 
-    async def _start(self, words: Sequence[str], wanted: re.Pattern[str] = re.compile("(.+)")) -> tuple[Process, str]:
-        """What it says in the first line that `wanted` finds something in."""
+    async def _serving(self, *words: str) -> tuple[str, int]:
+        """Start a server that says its address."""
         errors = Path(self._folder.name) / f"{len(self._running)}.log"
         process = await self._spawn(words, errors)
         assert process.stdout is not None
         try:
             async with asyncio.timeout(_START_S):
                 while line := (await process.stdout.readline()).decode(errors="replace"):
-                    if found := wanted.search(line):
-                        return process, found[1].strip()
+                    if found := _AT.search(line):
+                        return found[1], process.pid
         except TimeoutError:
             pass
-        told = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise ChildFailed(f"`{' '.join(words[1:3])}` did not start: {told[-1] if told else 'it said nothing'}")
+        told = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
+        raise ChildFailed(f"`{' '.join(words[1:3])}` did not start: {told[-1]}")
 
     async def _spawn(self, words: Sequence[str], errors: Path | None = None) -> Process:
-        log = errors.open("wb") if errors is not None else None
+        log = os.open(errors, os.O_WRONLY | os.O_CREAT, 0o600) if errors is not None else None
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *words, stdin=PIPE, stdout=PIPE, stderr=log, limit=_ROUND_BYTES,
@@ -130,7 +124,7 @@ class Children:
             )  # fmt: skip
         finally:
             if log is not None:
-                log.close()
+                os.close(log)
         self._running.append(process)
         return process
 
@@ -139,12 +133,10 @@ def _joined(rounds: Sequence[Round]) -> Round:
     """What several workers did at one time."""
     whole = rounds[0]
     for one in rounds[1:]:
-        whole.samples += one.samples
-        whole.opened += one.opened
-        whole.unsent += one.unsent
-        whole.wall_s = max(whole.wall_s, one.wall_s)
-        whole.client_cpu = max(whole.client_cpu, one.client_cpu)
-        whole.late_p99_s = max(whole.late_p99_s, one.late_p99_s)
+        for name in ("samples", "opened", "unsent"):
+            setattr(whole, name, getattr(whole, name) + getattr(one, name))
+        for name in ("wall_s", "client_cpu", "late_p99_s"):
+            setattr(whole, name, max(getattr(whole, name), getattr(one, name)))
         if whole.place_cpu_s is not None and one.place_cpu_s is not None:
             whole.place_cpu_s = max(whole.place_cpu_s, one.place_cpu_s)
     return whole
@@ -153,15 +145,9 @@ def _joined(rounds: Sequence[Round]) -> Round:
 def listening_pids(port: int) -> tuple[int, ...]:
     """The processes of this user that listen on `port` of this machine, workers that inherited the socket included.
     Nothing where the system does not tell (it is Linux's ``/proc``)."""
-    sockets = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = [line.split() for line in Path(table).read_text(encoding="ascii").splitlines()[1:]]
-        except OSError:
-            continue
-        sockets |= {
-            f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port
-        }
+    tables = [one for one in map(Path, ("/proc/net/tcp", "/proc/net/tcp6")) if one.exists()]
+    rows = [line.split() for table in tables for line in table.read_text(encoding="ascii").splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
     found = []
     for folder in Path("/proc").glob("[0-9]*/fd") if sockets else ():
         try:
@@ -169,4 +155,4 @@ def listening_pids(port: int) -> tuple[int, ...]:
                 found.append(int(folder.parent.name))
         except OSError:  # somebody else's, or gone
             continue
-    return tuple(sorted(found))
+    return tuple(found)

@@ -1,12 +1,12 @@
 """Mistakes in a comparison that its own figures give away. Pure: reads the document, says what is doubtful.
 
-Each doubt is a function of a cell and all that is known; a new one is a function and a line in `_OF_CELLS` or
-`_OF_ALL`. `is_grave`: the figures of that place are not what they seem; else: to be read with care.
+Each doubt is a function that says a sentence or nothing; a new one is a function and a line in `_OF_CELLS` or
+`_OF_ALL`. Grave: the figures are not what they seem; else: to be read with care.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,241 +14,219 @@ __all__ = ["Doubt", "doubts"]
 
 Told = Mapping[str, Any]
 
-# Above this share of a core a single-threaded client has no room left for a burst.
-_FULL = 0.85
-# Answers that differ in length by more than this are not the same work.
-_APART = 0.2
-_NOTICED_S = 0.001
+_FULL = 0.85  # of a core, above which a single-threaded client has no room left for a burst
+_APART = 0.2  # answers that differ in length by more are not the same work
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
+    """`place` is "" where it is about all."""
+
     kind: str
     text: str
-    place: str = ""  # "" for all
+    place: str = ""
     is_grave: bool = False
 
 
 def doubts(told: Told) -> list[Doubt]:
-    """What is doubtful in the document `told`, the grave first; the same doubt at several steps is said once."""
-    found: dict[tuple[str, str], Doubt] = {}
-    more: dict[tuple[str, str], list[str]] = {}
-    for cell in told["cells"]:
-        for doubt in (one for find in _OF_CELLS for one in find(cell, told)):
-            key = doubt.kind, doubt.place
-            where = f"{cell['work']} at {cell['step']}" if doubt.place else _where(cell)
-            if found.setdefault(key, doubt) is not doubt:
-                more.setdefault(key, []).append(where)
-    for key, places in more.items():
-        first = found[key]
-        rest = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        text = f"{first.text} (Likewise: {'; '.join(places[:3])}{rest}.)"
-        found[key] = Doubt(first.kind, text, first.place, first.is_grave)
-    whole = [one for find in _OF_ALL for one in find(told)]
-    return sorted([*found.values(), *whole], key=lambda one: not one.is_grave)
+    """What is doubtful in the document `told`, the grave first; the same doubt in several rows is said once."""
+    found: list[Doubt] = []
+    for kind, (find, is_grave, is_of_place) in _OF_CELLS.items():
+        by_place: dict[str, list[tuple[str, str]]] = {}
+        for cell in told["cells"]:
+            if text := find(cell, told):
+                row = f"{cell['work']} at {cell['step']}"
+                key = cell["place"] if is_of_place else ""
+                by_place.setdefault(key, []).append((text, row if is_of_place else f"{cell['place']}, {row}"))
+        for place, said in by_place.items():
+            (first, at), others = said[0], [where for _, where in said[1:]]
+            rest = f" and {len(others) - 3} more" if len(others) > 3 else ""
+            likewise = f" (Likewise: {'; '.join(others[:3])}{rest}.)" if others else ""
+            found.append(Doubt(kind, f"{place}{', ' * bool(place)}{at}: {first}{likewise}", place, is_grave))
+    found += [Doubt(kind, text, "", is_grave) for kind, (say, is_grave) in _OF_ALL.items() if (text := say(told))]
+    return sorted(found, key=lambda one: not one.is_grave)
 
 
-def _where(cell: Told) -> str:
-    return f"{cell['place']}, {cell['work']} at {cell['step']}"
-
-
-def _keep_alive(cell: Told, told: Told) -> Iterator[Doubt]:
-    answers, opened = cell["answers"] + sum(cell["errors"].values()), cell["seen"]["opened"]
-    if answers >= 4 and opened > answers / 2 and not cell["unsent"] and told["loop"] == "closed":
-        yield Doubt(
-            "keep-alive",
-            f"{_where(cell)}: {opened} new connections for {answers} requests. It does not keep connections, so every "
-            "request pays for a new one: what was measured is TCP (and TLS) more than the place.",
-            cell["place"],
-            True,
-        )
-
-
-def _client_full(cell: Told, told: Told) -> Iterator[Doubt]:
-    share = cell["seen"]["client_cpu"]
-    if share > _FULL:
-        yield Doubt(
-            "client saturated",
-            f"{_where(cell)}: the client itself used {share:.0%} of its core. The place could do more than is shown; "
-            "take more --clients, or read the CPU column.",
-            is_grave=True,
-        )
-
-
-def _client_late(cell: Told, told: Told) -> Iterator[Doubt]:
-    late_s, times = cell["seen"]["late_p99_s"], cell["first_s"] or cell["total_s"]
-    tail_s = times and (times["p99"] or times["middle"])
-    if times and late_s > 0.002 and late_s > tail_s / 2 and cell["seen"]["client_cpu"] <= _FULL:
-        yield Doubt(
-            "client's clock",
-            f"{_where(cell)}: the client's own timers were late by up to {late_s * 1e3:.1f} ms (p99), beside a p99 of "
-            f"{tail_s * 1e3:.1f} ms: much of the slow end is this machine's, not the place's.",
-        )
-
-
-def _machine_full(cell: Told, told: Told) -> Iterator[Doubt]:
-    idle = cell["seen"]["idle"]
-    if idle is not None and idle < 0.1 and _of(told, cell)["is_local"]:
-        yield Doubt(
-            "machine full",
-            f"{_where(cell)}: {idle:.0%} of this machine's {told['cores']} cores was idle. Client, place, mock and "
-            "whatever else runs here waited for each other: compare the CPU column, or give each a machine of its own.",
-        )
-
-
-def _errors(cell: Told, told: Told) -> Iterator[Doubt]:
-    count, good = sum(cell["errors"].values()), cell["answers"]
+def _errors(cell: Told, told: Told) -> str:
+    count, good, seen = sum(cell["errors"].values()), cell["answers"], cell["seen"]
     if not count:
-        return
-    share, error_s = count / (count + good), cell["seen"]["error_s"]
+        return ""
     kinds = ", ".join(f"{kind} × {times}" for kind, times in list(cell["errors"].items())[:3])
-    text = f"{_where(cell)}: {count} of {count + good} requests failed ({kinds}). The figures are of the good answers."
-    if cell["total_s"] and share > 0.05 and error_s < cell["total_s"]["middle"] / 2:
-        text += (
-            f" The failures took {error_s * 1e3:.1f} ms, the good answers {cell['total_s']['middle'] * 1e3:.1f} ms: "
-            "who counts both alike sees a fast place."
-        )
-    yield Doubt("errors", text, cell["place"], share > 0.01)
+    text = f"{count} of {count + good} requests failed ({kinds}). The figures are of the good answers."
+    if good and count > 0.05 * good and seen["error_s"] < cell["total_s"]["middle"] / 2:
+        text += f" Failures took {_ms(seen['error_s'])}, good answers {_ms(cell['total_s']['middle'])}: who counts both"
+        text += " alike sees a fast place."
+    return text
+
+
+def _cache(cell: Told, told: Told) -> str:
     if "somebody else's answer" in cell["errors"]:
-        text = f"{_where(cell)}: answers came that belong to other requests. A cache answers, or streams are mixed up."
-        yield Doubt("cache", text, cell["place"], True)
+        return "answers came that belong to other requests. A cache answers, or streams are mixed up."
+    first = _first(cell, told)
+    if cell["answers"] >= 5 and cell["seen"]["digests"] == 1 < first["seen"]["digests"]:
+        return f"all answers were word for word the same, and those of {first['place']} were not: a cache?"
+    return ""
 
 
-def _buffers(cell: Told, told: Told) -> Iterator[Doubt]:
-    seen, work = cell["seen"], _work(told, cell)
+def _keep_alive(cell: Told, told: Told) -> str:
+    asked, opened = cell["answers"] + sum(cell["errors"].values()), cell["seen"]["opened"]
+    if told["loop"] == "open" or asked < 4 or opened <= asked / 2:
+        return ""
+    return (
+        f"{opened} new connections for {asked} requests. It does not keep connections, so every request pays for a new "
+        "one: what was measured is TCP (and TLS) more than the place."
+    )
+
+
+def _client_full(cell: Told, told: Told) -> str:
+    share = cell["seen"]["client_cpu"]
+    more = "The place could do more than is shown: take more --clients, or read the CPU column."
+    return f"the client itself used {share:.0%} of its core. {more}" if share > _FULL else ""
+
+
+def _client_late(cell: Told, told: Told) -> str:
+    late_s, times = cell["seen"]["late_p99_s"], cell["first_s"] or cell["total_s"] or {"p99": None, "middle": 1e9}
+    tail_s = times["p99"] or times["middle"]
+    if late_s <= max(tail_s / 2, 0.002) or cell["seen"]["client_cpu"] > _FULL:
+        return ""
+    late = f"the client's own timers were late by up to {_ms(late_s)} (p99), beside a p99 of {_ms(tail_s)}"
+    return f"{late}: much of the slow end is this machine's, not the place's."
+
+
+def _machine_full(cell: Told, told: Told) -> str:
+    idle = cell["seen"]["idle"]
+    if idle is None or idle >= 0.1 or not _place(cell, told)["is_local"]:
+        return ""
+    return (
+        f"{idle:.0%} of this machine's {told['cores']} cores was idle. Client, place, mock and whatever else runs here "
+        "waited for each other: compare the CPU column, or give each a machine of its own."
+    )
+
+
+def _buffers(cell: Told, told: Told) -> str:
+    work, seen = next(one for one in told["works"] if one["name"] == cell["work"]), cell["seen"]
     if not work["stream"] or not cell["answers"] or seen["events"] < 8:
-        return
-    if _of(told, cell)["of_mock"]:
+        return ""
+    total_s, span_s = cell["total_s"]["middle"], seen["span_s"]
+    if _place(cell, told)["of_mock"]:
         expected_s = (work["script"]["events"] - 1) * work["script"]["pace_ms"] / 1e3
-        is_held = expected_s > 0.02 and seen["span_s"] < expected_s / 2
-    else:
-        others = [one["seen"]["span_s"] / one["total_s"]["middle"] for one in _beside(told, cell) if one["answers"]]
-        is_held = seen["span_s"] < 0.1 * cell["total_s"]["middle"] and (
-            any(share > 0.5 for share in others) or (seen["reads"] <= 2 and cell["total_s"]["middle"] > 0.3)
-        )
-    if is_held:
-        yield Doubt(
-            "stream buffered",
-            f"{_where(cell)}: the {seen['events']:.0f} events of a stream came within {seen['span_s'] * 1e3:.1f} ms, "
-            f"at the end of {cell['total_s']['middle'] * 1e3:.0f} ms. It holds the stream back, so a user sees nothing "
-            "until all is there, and its time per event means nothing.",
-            cell["place"],
-            True,
-        )
+        is_held = expected_s > 0.02 and span_s < expected_s / 2
+    else:  # what a model's pace is only another place can show, or a long wait that ends at once
+        shares = [one["seen"]["span_s"] / one["total_s"]["middle"] for one in _beside(cell, told) if one["answers"]]
+        is_held = span_s < 0.1 * total_s and (max(shares) > 0.5 or (seen["reads"] <= 2 and total_s > 0.3))
+    if not is_held:
+        return ""
+    return (
+        f"the {seen['events']:.0f} events of a stream came within {_ms(span_s)}, at the end of {_ms(total_s)}. It "
+        "holds the stream back: a user sees nothing until all is there, and its time per event means nothing."
+    )
 
 
-def _cold(cell: Told, told: Told) -> Iterator[Doubt]:
+def _cold(cell: Told, told: Told) -> str:
     rounds, cold_s = cell["seen"]["total_s_by_round"], cell["seen"]["cold_s"]
     if len(rounds) >= 3 and rounds[0] > 1.5 * max(rounds[1:]):
-        yield Doubt(
-            "cold start",
-            f"{_where(cell)}: its first round was {rounds[0] / max(rounds[1:]):.1f} times slower than any later one. "
-            "The warm-up was too short for it (or a cache filled): look at the later rounds.",
-            cell["place"],
-        )
-    elif rounds and cold_s > 0.1 and cold_s > 10 * min(rounds):
-        yield Doubt(
-            "cold start",
-            f"{_where(cell)}: the very first request took {cold_s:.2f} s. It is not in the figures; users meet it.",
-            cell["place"],
-        )
+        times = f"{rounds[0] / max(rounds[1:]):.1f} times slower than any later one"
+        return f"the first round was {times}. The warm-up was too short (or a cache filled): look at the later rounds."
+    if rounds and cold_s > max(0.1, 10 * min(rounds)):
+        return f"the very first request took {cold_s:.2f} s. It is not in the figures; users meet it."
+    return ""
 
 
-def _behind(cell: Told, told: Told) -> Iterator[Doubt]:
-    if told["loop"] != "open" or not cell["answers_per_s"]:
-        return
-    if cell["unsent"] or (cell["answers_per_s"]["middle"] < 0.9 * cell["step"] and not cell["errors"]):
-        yield Doubt(
-            "not kept up",
-            f"{_where(cell)}: asked {cell['step']} times a second it answered {cell['answers_per_s']['middle']:.0f}. "
-            "Its times grow as long as one measures and say nothing but that.",
-            cell["place"],
-            True,
-        )
+def _behind(cell: Told, told: Told) -> str:
+    rate = cell["answers_per_s"]["middle"] if cell["answers_per_s"] else 0.0
+    is_behind = cell["unsent"] or (rate < 0.9 * cell["step"] and not cell["errors"])
+    if told["loop"] != "open" or not is_behind:
+        return ""
+    return f"it answered {rate:.0f} times a second. Its times grow as long as one measures and say nothing but that."
 
 
-def _differing(cell: Told, told: Told) -> Iterator[Doubt]:
-    """The same work?"""
-    first = next((one for one in _beside(told, cell, whole=True) if one["answers"]), cell)
-    if first is cell or not cell["answers"]:
-        return
-    for name, word, meaning in (
-        ("characters", "characters", "They did not do the same work: compare times per event, not whole answers."),
-        ("events", "events", "One of them joins or cuts events: their times per event are not of the same thing."),
-    ):
-        own, other = cell["seen"][name], first["seen"][name]
-        if max(own, other) and abs(own - other) > _APART * max(own, other):
-            yield Doubt(
-                f"different {word}",
-                f"{_where(cell)}: an answer has {own:.0f} {word}, one of {first['place']} {other:.0f}. {meaning}",
-                cell["place"],
-                name == "characters",
-            )
-    if cell["answers"] >= 5 and cell["seen"]["digests"] == 1 < first["seen"]["digests"]:
-        text = (
-            f"{_where(cell)}: all answers were word for word the same, and those of {first['place']} were not: a cache?"
-        )
-        yield Doubt("cache", text, cell["place"])
+def _lengths(cell: Told, told: Told) -> str:
+    if not _differ(cell, told, "characters"):
+        return ""
+    first = _first(cell, told)
+    lengths = f"{cell['seen']['characters']:.0f} characters, one of {first['place']} {first['seen']['characters']:.0f}"
+    return f"an answer has {lengths}. They did not do the same work: compare times per event, not whole answers."
 
 
-def _ways(told: Told) -> Iterator[Doubt]:
-    """The same way to all?"""
-    places: Sequence[Told] = told["places"]
-    one, *_, other = sorted((*places, *places), key=lambda place: float(place["connect_s"]))
-    if other["connect_s"] - one["connect_s"] > _NOTICED_S:
-        where = "on this machine" if one["is_local"] else "nearer"
-        yield Doubt(
-            "different ways",
-            f"{one['name']} is {where}: a connection to it takes {one['connect_s'] * 1e3:.1f} ms, one to "
-            f"{other['name']} {other['connect_s'] * 1e3:.1f} ms. That much of every time is the network's.",
-        )
-    schemes = {place["url"].partition(":")[0] for place in places}
-    if len(schemes) > 1:
-        yield Doubt("different ways", "Some places are asked over TLS and some are not; TLS costs the client as well.")
+def _pieces(cell: Told, told: Told) -> str:
+    if not _differ(cell, told, "events"):
+        return ""
+    first = _first(cell, told)
+    counts = f"{cell['seen']['events']:.0f} events, one of {first['place']} {first['seen']['events']:.0f}"
+    return f"a stream has {counts}. One of them joins or cuts events: times per event are not of the same thing."
 
 
-def _unlike(told: Told) -> Iterator[Doubt]:
-    places: Sequence[Told] = told["places"]
-    for name, text in (
-        ("dialect", "Places speak different protocols, whose events differ in size and number: {}."),
-        ("of_mock", "Behind some places the mock answers and behind others it does not: {}."),
-    ):
-        if len({place[name] for place in places}) > 1:
-            said = ", ".join(f"{place['name']} {place[name]}" for place in places)
-            yield Doubt(f"different {name}", text.format(said), is_grave=name == "of_mock")
-    models = {place["model"] for place in places}
-    if len(models) > 1 and not all(place["of_mock"] for place in places):
-        yield Doubt("different models", f"Different models are compared: {', '.join(sorted(models))}.")
+def _ways(told: Told) -> str:
+    near = [place["name"] for place in told["places"] if place["is_local"]]
+    far = [place["name"] for place in told["places"] if not place["is_local"]]
+    schemes = {place["url"].partition(":")[0] for place in told["places"]}
+    text = f"{', '.join(near)} on this machine, {', '.join(far)} over the network: much of the difference is the way. "
+    return (text if near and far else "") + ("Some are asked over TLS and some are not." if len(schemes) > 1 else "")
 
 
-def _few(told: Told) -> Iterator[Doubt]:
+def _unlike(name: str, words: str) -> Callable[[Told], str]:
+    def say(told: Told) -> str:
+        values = {place["name"]: place[name] for place in told["places"]}
+        said = "; ".join(f"{place}: {value or 'no'}" for place, value in values.items())
+        return f"{words} {said}." if len(set(values.values())) > 1 else ""
+
+    return say
+
+
+def _models(told: Told) -> str:
+    say = _unlike("model", "Different models are compared.")
+    return "" if all(place["of_mock"] for place in told["places"]) else say(told)
+
+
+def _few(told: Told) -> str:
     few = [cell["answers"] for cell in told["cells"] if 0 < cell["answers"] < 100]
-    if few:
-        yield Doubt(
-            "few answers",
-            f"{len(few)} of {len(told['cells'])} rows have fewer than 100 answers (the fewest {min(few)}): their p99 "
-            "is left empty, since it would be no more than the slowest answer.",
-        )
-    if 0 < told["rounds"] < 3:
-        yield Doubt("few rounds", "With fewer than three rounds a difference cannot be told from chance.")
+    rows = f"{len(few)} of {len(told['cells'])} rows have fewer than 100 answers (the fewest {min(few, default=0)})"
+    text = f"{rows}: their p99 is left empty, since it would be no more than the slowest answer. " if few else ""
+    chance = "With fewer than three rounds a difference cannot be told from chance."
+    return text + (chance if told["rounds"] < 3 else "")
 
 
-def _beside(told: Told, cell: Told, *, whole: bool = False) -> list[Told]:
-    same = [one for one in told["cells"] if (one["work"], one["step"]) == (cell["work"], cell["step"])]
-    return same if whole else [one for one in same if one is not cell]
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms"
 
 
-def _of(told: Told, cell: Told) -> Told:
+def _place(cell: Told, told: Told) -> Told:
     place: Told = next(one for one in told["places"] if one["name"] == cell["place"])
     return place
 
 
-def _work(told: Told, cell: Told) -> Told:
-    work: Told = next(one for one in told["works"] if one["name"] == cell["work"])
-    return work
+def _beside(cell: Told, told: Told) -> list[Told]:
+    """All rows of this work at this step."""
+    return [one for one in told["cells"] if (one["work"], one["step"]) == (cell["work"], cell["step"])]
 
 
-_OF_CELLS: Sequence[Callable[[Told, Told], Iterator[Doubt]]] = (
-    _errors, _keep_alive, _client_full, _client_late, _machine_full, _buffers, _cold, _behind, _differing,
-)  # fmt: skip
-_OF_ALL: Sequence[Callable[[Told], Iterator[Doubt]]] = (_unlike, _ways, _few)
+def _first(cell: Told, told: Told) -> Told:
+    return next((one for one in _beside(cell, told) if one["answers"]), cell)
+
+
+def _differ(cell: Told, told: Told, name: str) -> bool:
+    own, other = cell["seen"][name] or 0, _first(cell, told)["seen"][name] or 0
+    return bool(cell["answers"]) and abs(own - other) > _APART * max(own, other)
+
+
+# Kind → who finds it, whether it is grave, whether it is the place's own (else the client's, or the machine's).
+_OF_CELLS: Mapping[str, tuple[Callable[[Told, Told], str], bool, bool]] = {
+    "errors": (_errors, True, True),
+    "cache": (_cache, True, True),
+    "keep-alive": (_keep_alive, True, True),
+    "stream buffered": (_buffers, True, True),
+    "not kept up": (_behind, True, True),
+    "client saturated": (_client_full, True, False),
+    "different lengths": (_lengths, True, True),
+    "different pieces": (_pieces, False, True),
+    "cold start": (_cold, False, True),
+    "client's clock": (_client_late, False, False),
+    "machine full": (_machine_full, False, False),
+}
+_OF_ALL: Mapping[str, tuple[Callable[[Told], str], bool]] = {
+    "different upstreams": (_unlike("of_mock", "Behind some the mock answers, behind others it does not."), True),
+    "different dialects": (_unlike("dialect", "Protocols differ, and so size and number of events."), False),
+    "different models": (_models, False),
+    "different ways": (_ways, False),
+    "few answers": (_few, False),
+}

@@ -1,33 +1,29 @@
-"""The document as text, for a terminal. Pure."""
+"""The document in rows of words, for the page and for a terminal. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
 from ds2api.text_table import clean, table
 
-__all__ = ["COLUMNS", "shown_rate", "shown_time", "step_words", "text_of", "verdict"]
+__all__ = ["headings", "notes", "row", "shown_time", "step_words", "text_of"]
 
 Told = Mapping[str, Any]
 
-# Heading, figure, percentile; the last two columns are made apart. Streams have all, JSON those without "first".
-COLUMNS: Mapping[bool, Sequence[tuple[str, str, str]]] = {
-    False: (("p50", "total_s", "p50"), ("p95", "total_s", "p95"), ("p99", "total_s", "p99")),
-    True: (
-        ("FIRST p50", "first_s", "p50"), ("p95", "first_s", "p95"), ("p99", "first_s", "p99"),
-        ("EVENT p50", "event_s", "p50"), ("GAP p95", "gap_s", "p95"), ("WHOLE p50", "total_s", "p50"),
-    ),
-}  # fmt: skip
-# What a work is about: the figure whose comparison is the verdict, the best first.
-_HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "json": ("answers_per_s", "total_s"), "stream": ("answers_per_s", "first_s"), "paced": ("first_s", "gap_s"),
-}  # fmt: skip
-_NAMES = {
-    "answers_per_s": "answers/s", "total_s": "time", "first_s": "first", "event_s": "event", "gap_s": "gap",
-    "cpu_s": "CPU",
-}  # fmt: skip
+# Heading, figure, percentile.
+_JSON = (("p50", "total_s", "p50"), ("p95", "total_s", "p95"), ("p99", "total_s", "p99"))
+_STREAM = (
+    ("FIRST p50", "first_s", "p50"), ("p95", "first_s", "p95"), ("p99", "first_s", "p99"),
+    ("EVENT p50", "event_s", "p50"), ("GAP p95", "gap_s", "p95"), ("WHOLE p50", "total_s", "p50"),
+)  # fmt: skip
+# What a work is about: the figures that are compared with the first place's.
+_HEADLINES: Mapping[str, Mapping[str, str]] = {
+    "json": {"answers_per_s": "answers/s", "total_s": "time", "cpu_s": "CPU"},
+    "stream": {"answers_per_s": "answers/s", "first_s": "first", "cpu_s": "CPU"},
+    "paced": {"first_s": "first", "gap_s": "gap", "cpu_s": "CPU"},
+}
 
 
 def text_of(told: Told, width: int) -> list[str]:
@@ -36,55 +32,56 @@ def text_of(told: Told, width: int) -> list[str]:
     for work in told["works"]:
         for step in dict.fromkeys(cell["step"] for cell in told["cells"] if cell["work"] == work["name"]):
             cells = [cell for cell in told["cells"] if (cell["work"], cell["step"]) == (work["name"], step)]
-            first = cells[0]["place"]
-            headings = [f"{work['name'].upper()} {step_words(told, step)}", ">ANSWERS/S"]
-            headings += [f">{heading}" for heading, _, _ in COLUMNS[work["stream"]]]
-            headings += [">CPU", ">FAILED", f"AGAINST {clean(first)}" if len(cells) > 1 else ""]
-            lines += [*table(headings, [_row(cell, work["stream"]) for cell in cells], width), ""]
-    for name, why in told["left_out"].items():
-        lines += wrap(f"{clean(name)} was left out: it {why}.", width)
-    if told["stopped"]:
-        lines += wrap(f"Ended early: {told['stopped']}.", width)
-    for doubt in told["doubts"]:
-        lines += wrap(f"{'!' if doubt['is_grave'] else '·'} {clean(doubt['text'])}", width, subsequent_indent="  ")
+            heads = [
+                f"{work['name'].upper()} {step_words(told, step)}",
+                *(f">{one}" for one in headings(work["stream"])),
+            ]
+            heads.append(f"AGAINST {clean(cells[0]['place'])}" if len(cells) > 1 else "")
+            lines += [*table(heads, [[clean(cell["place"]), *row(cell, work["stream"])] for cell in cells], width), ""]
+    for text, is_grave in notes(told):
+        lines += wrap(f"{'!' if is_grave else '·'} {clean(text)}", width, subsequent_indent="  ")
     return lines
+
+
+def notes(told: Told) -> list[tuple[str, bool]]:
+    """What is to be said before anybody reads a figure, and whether it is grave."""
+    said = [(f"{name} was left out: it {why}.", True) for name, why in told["left_out"].items()]
+    said += [(f"Ended early: {told['stopped']}.", True)] if told["stopped"] else []
+    return said + [(one["text"], one["is_grave"]) for one in told["doubts"]]
+
+
+def headings(stream: bool) -> list[str]:
+    """Of a `row`, but for its last cell, the comparison."""
+    return ["ANSWERS/S", *(heading for heading, _, _ in (_STREAM if stream else _JSON)), "CPU", "MEMORY", "FAILED"]
+
+
+def row(cell: Told, stream: bool) -> list[str]:
+    rate = cell["answers_per_s"]
+    shown = "–"
+    if rate["middle"]:  # the middle round, and half of what lies between the least and the greatest
+        off = (rate["high"] - rate["low"]) / 2 / rate["middle"]
+        shown = f"{rate['middle']:,.{0 if rate['middle'] >= 100 else 1}f} ±{off:.0%}"
+    times = [cell[figure] and cell[figure][key] for _, figure, key in (_STREAM if stream else _JSON)]
+    times.append(cell["cpu_s"] and cell["cpu_s"]["middle"])
+    memory = f"{cell['rss_bytes'] / 1e6:.0f} MB" if cell["rss_bytes"] else "–"
+    against = [
+        f"{word} {found['ratio']:.2f}×" if found["clear"] else f"{word} ≈"
+        for name, word in _HEADLINES[cell["work"]].items()
+        if (found := cell["against"].get(name))
+    ]
+    failed = f"{sum(cell['errors'].values()):,}"
+    return [shown, *map(shown_time, times), memory, failed, ", ".join(against)]
 
 
 def step_words(told: Told, step: int) -> str:
     return f"{step}/s" if told["loop"] == "open" else f"×{step}"
 
 
-def shown_time(seconds: float | None) -> str:
-    """``0.31 ms``, ``12.4 ms``, ``1.24 s``; a dash for None."""
+def shown_time(seconds: float | None, digits: int = 3) -> str:
+    """``31.4 µs``, ``12.4 ms``, ``1.24 s``; a dash for None."""
     if seconds is None:
         return "–"
-    if seconds < 0.000_1:
-        return f"{seconds * 1e6:.1f} µs"
-    if seconds < 0.995:
-        return f"{seconds * 1e3:.{2 if seconds < 0.01 else 1 if seconds < 0.1 else 0}f} ms"
-    return f"{seconds:.2f} s"
-
-
-def shown_rate(rate: Told | None) -> str:
-    """``1,108 ±7%``: the middle round, and half of what lies between the least and the greatest."""
-    if not rate or not rate["middle"]:
-        return "–"
-    off = (rate["high"] - rate["low"]) / 2 / rate["middle"]
-    return f"{rate['middle']:,.{0 if rate['middle'] >= 100 else 1}f} ±{off:.0%}"
-
-
-def verdict(cell: Told) -> str:
-    """How it compares with the first place, in the figures that its work is about."""
-    said = []
-    for name in (*_HEADLINES.get(cell["work"], ()), "cpu_s"):
-        found = cell["against"].get(name)
-        if found is not None:
-            said.append(f"{_NAMES[name]} {found['ratio']:.2f}×" if found["clear"] else f"{_NAMES[name]} ≈")
-    return ", ".join(said)
-
-
-def _row(cell: Told, stream: bool) -> list[str]:
-    failed = sum(cell["errors"].values())
-    row = [clean(cell["place"]), shown_rate(cell["answers_per_s"])]
-    row += [shown_time(cell[figure][key] if cell[figure] else None) for _, figure, key in COLUMNS[stream]]
-    return [*row, shown_time(cell["cpu_s"]["middle"] if cell["cpu_s"] else None), f"{failed:,}", verdict(cell)]
+    unit, scale = ("µs", 1e6) if seconds < 0.000_1 else ("ms", 1e3) if seconds < 0.995 else ("s", 1.0)
+    value = seconds * scale
+    whole = len(str(int(value)))
+    return f"{value:.{max(digits - whole, 0)}f} {unit}"

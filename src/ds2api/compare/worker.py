@@ -18,16 +18,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ds2api import jsons
-from ds2api.compare.asking import Asking, Sample
+from ds2api.compare.asking import Asking, Sample, client_for
 from ds2api.compare.figures import quantile
 from ds2api.compare.places import Place
 from ds2api.compare.question import Script, Work
 from ds2api.event_loop import run_loop
-from ds2api.wire.settings import Limits, Timeouts
-from ds2api.wire.upstream import Client
 
 __all__ = ["Job", "Round", "job_line", "main", "measure", "read_job", "read_round", "round_line"]
 
@@ -57,51 +54,43 @@ class Job:
 
 @dataclass(slots=True)
 class Round:
-    """What came of a job. `first` is the first request of the warm-up. `place_cpu_s` is None where nobody could see."""
+    """What came of a job. `cold_s` is what the first request of the warm-up took; `unsent` were due when too many were
+    under way. Shares are of one core (`client_cpu`) and of all (`idle`). None is what nobody could see."""
 
     samples: list[Sample] = field(default_factory=list)
-    first: Sample = field(default_factory=Sample)
+    cold_s: float = 0.0
     wall_s: float = 0.0
-    client_cpu: float = 0.0  # of one core
+    client_cpu: float = 0.0
     late_p99_s: float = 0.0
     opened: int = 0
-    unsent: int = 0  # due, but too many were under way
+    unsent: int = 0
     place_cpu_s: float | None = None
     place_rss_bytes: int | None = None
-    idle: float | None = None  # the part of this machine's cores that nobody used
+    idle: float | None = None
 
 
 async def measure(job: Job, environment: Mapping[str, str]) -> Round:
     """Do `job`. Raises `ValueError` and `Problem` for what cannot be asked."""
-    limits = Limits(upstream_idle_count=max(job.concurrency, int(job.rate) + 1, 1))
-    client = Client(limits=limits, timeouts=Timeouts(first_byte_idle_s=job.timeout_s))
-    done = Round()
+    client, done, late = client_for(job.timeout_s, max(job.concurrency, int(job.rate) + 1)), Round(), [0.0]
+    ticking = asyncio.create_task(_tick(late))
     try:
         asking = Asking(job.place, job.work, client, environment, job.timeout_s)
-        if job.warm_up_requests:
-            done.first = await asking.ask()
-            await asyncio.gather(*(asking.ask() for _ in range(job.warm_up_requests - 1)))
-        late: list[float] = []
-        ticking = asyncio.create_task(_tick(late))
-        opened, cpu_s, place_s = client.statistics().opened, time.process_time(), _cpu_s(job.pids)
-        idle, all_ = _idle_and_all()
+        done.cold_s = (await asking.ask()).total_s
+        await asyncio.gather(*(asking.ask() for _ in range(job.warm_up_requests - 1)))
+        late.clear()
+        opened, cpu_s, place_s, idle = client.statistics().opened, time.process_time(), _cpu_s(job.pids), _idle_s()
         began = time.perf_counter()
-        if job.rate:
-            await _by_the_clock(job, asking, done)
-        else:
-            await _in_turn(job, asking, done)
-        done.wall_s = max(time.perf_counter() - began, 1e-9)
+        await (_by_the_clock if job.rate else _in_turn)(job, asking, done)
+        done.wall_s = time.perf_counter() - began
         done.client_cpu = (time.process_time() - cpu_s) / done.wall_s
         done.opened = client.statistics().opened - opened
-        if place_s is not None:
-            ended_s = _cpu_s(job.pids)
-            done.place_cpu_s = None if ended_s is None else ended_s - place_s
-            done.place_rss_bytes = _rss_bytes(job.pids)
-        idle_then, all_then = _idle_and_all()
-        done.idle = (idle_then - idle) / (all_then - all_) if all_then > all_ else None
-        ticking.cancel()
+        if place_s is not None and (place_then_s := _cpu_s(job.pids)) is not None:
+            done.place_cpu_s, done.place_rss_bytes = place_then_s - place_s, _rss_bytes(job.pids)
+        if idle is not None and (idle_then := _idle_s()) is not None and idle_then[1] > idle[1]:
+            done.idle = (idle_then[0] - idle[0]) / (idle_then[1] - idle[1])
         done.late_p99_s = quantile(sorted(late), 0.99) if late else 0.0
     finally:
+        ticking.cancel()
         client.close()
     return done
 
@@ -119,18 +108,16 @@ async def _in_turn(job: Job, asking: Asking, done: Round) -> None:
 
     # Spread over the time of one answer: begun together, streams of one length would end and begin together for ever,
     # and the first words would be those of a stampede.
-    apart_s = min(done.first.total_s, job.seconds) / job.concurrency
+    apart_s = min(done.cold_s, job.seconds) / job.concurrency
     await asyncio.gather(*(one(number * apart_s) for number in range(job.concurrency)))
 
 
 async def _by_the_clock(job: Job, asking: Asking, done: Round) -> None:
     began = time.perf_counter()
-    under_way: set[asyncio.Task[Sample]] = set()
+    under_way: set[asyncio.Task[None]] = set()
 
-    def finish(task: asyncio.Task[Sample]) -> None:
-        under_way.discard(task)
-        if not task.cancelled():
-            done.samples.append(task.result())
+    async def one(due: float | None) -> None:
+        done.samples.append(await asking.ask(due))
 
     for number in range(min(job.requests, round(job.rate * job.seconds))):
         due = began + number / job.rate
@@ -139,13 +126,10 @@ async def _by_the_clock(job: Job, asking: Asking, done: Round) -> None:
         if len(under_way) >= _MOST_UNDER_WAY:
             done.unsent += 1
             continue
-        is_late = time.perf_counter() - due > _TIMER_S
-        task = asyncio.create_task(asking.ask(due if is_late else None))
+        task = asyncio.create_task(one(due if time.perf_counter() - due > _TIMER_S else None))
         under_way.add(task)
-        task.add_done_callback(finish)
-    if under_way:
-        await asyncio.wait(under_way)
-        await asyncio.sleep(0)  # the last callbacks
+        task.add_done_callback(under_way.discard)
+    await asyncio.gather(*under_way)
 
 
 async def _tick(late: list[float]) -> None:
@@ -159,28 +143,24 @@ def _cpu_s(pids: tuple[int, ...]) -> float | None:
     """What the scheduler counted for the threads of `pids`; None where it does not say."""
     try:
         files = [one for pid in pids for one in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-        spent = sum(int(one.read_text(encoding="ascii").split()[0]) for one in files)
-    except (OSError, ValueError, IndexError):
+        return sum(int(one.read_text().split()[0]) for one in files) / 1e9 or None
+    except (OSError, ValueError):
         return None
-    return spent / 1e9 if spent else None
 
 
 def _rss_bytes(pids: tuple[int, ...]) -> int | None:
     try:
-        pages = 0
-        for pid in pids:
-            pages += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * _PAGE_BYTES or None
-
-
-def _idle_and_all() -> tuple[int, int]:
-    """What the cores of this machine did so far, in clock ticks; zeros where the system does not say."""
-    try:
-        ticks = [int(one) for one in Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]]
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * _PAGE_BYTES
     except (OSError, ValueError):
-        return 0, 0
+        return None
+
+
+def _idle_s() -> tuple[int, int] | None:
+    """In clock ticks: what this machine's cores idled so far, and all there was."""
+    try:
+        ticks = [int(one) for one in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
+    except (OSError, ValueError):
+        return None
     return ticks[3] + ticks[4], sum(ticks)
 
 
@@ -190,21 +170,17 @@ def job_line(job: Job) -> bytes:
 
 def read_job(line: bytes) -> Job:
     raw = jsons.parse_object(line)
-    work = raw.pop("work")
-    work["script"] = Script(**work["script"])
-    return Job(Place(**raw.pop("place")), Work(**work), pids=tuple(raw.pop("pids")), **raw)
+    work = {**raw["work"], "script": Script(**raw["work"]["script"])}
+    return Job(**{**raw, "place": Place(**raw["place"]), "work": Work(**work), "pids": tuple(raw["pids"])})
 
 
 def round_line(done: Round) -> bytes:
-    told: dict[str, Any] = asdict(done)
-    told["samples"] = [astuple(one) for one in done.samples]
-    return jsons.dump(told) + b"\n"
+    return jsons.dump({**asdict(done), "samples": [astuple(one) for one in done.samples]}) + b"\n"
 
 
 def read_round(line: bytes) -> Round:
     raw = jsons.parse_object(line)
-    samples = [Sample(*one) for one in raw.pop("samples")]
-    return Round(samples, Sample(**raw.pop("first")), **raw)
+    return Round(**{**raw, "samples": [Sample(*one) for one in raw["samples"]]})
 
 
 async def _work() -> None:
