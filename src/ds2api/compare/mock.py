@@ -53,8 +53,8 @@ class MockUpstream(Upstream):
             loop = asyncio.get_running_loop()
             began = loop.time()
             for number, piece in enumerate(written):
+                await asyncio.sleep(max(began + number * script.pace_ms / 1000 - loop.time(), 0))
                 incoming.write(piece.replace(mark, own))
-                await asyncio.sleep(max(began + (number + 1) * script.pace_ms / 1000 - loop.time(), 0))
         incoming.finish()
 
 

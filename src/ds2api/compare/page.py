@@ -17,7 +17,7 @@ __all__ = ["write_page"]
 
 Told = Mapping[str, Any]
 
-_WIDTH, _HEIGHT, _RIGHT = 460, 230, 18
+_WIDTH, _HEIGHT, _RIGHT = 340, 200, 16
 _KINDS = "abcdef"
 _LOG_FROM = 30  # where the greatest is so much more than the least, only powers of ten show both
 _ROUNDS, _PERCENTILES = ("middle", "low", "high"), ("p50", "p50", "p95")
@@ -27,7 +27,7 @@ _PLOTS = (
     ("total_s", "Time to the answer", "half are faster; up to p95", _PERCENTILES),
     ("first_s", "Time to the first words", "half are faster; up to p95", _PERCENTILES),
     ("gap_s", "Longest pause in a stream", "half are shorter; up to p95", _PERCENTILES),
-    ("cpu_s", "CPU an answer", "of the place's own processes; with all rounds", _ROUNDS),
+    ("cpu_s", "CPU an answer", "of its own processes; with all rounds", _ROUNDS),
 )
 _SHOWN = {
     "json": ("answers_per_s", "total_s", "cpu_s"), "stream": ("answers_per_s", "first_s", "cpu_s"),
@@ -35,7 +35,7 @@ _SHOWN = {
 }  # fmt: skip
 
 _STYLE = """
-svg text { font-size: 14px } .scroll { margin-top: 1rem } th:last-child, td:last-child { text-align: left }
+svg text { font-size: 12.5px } .scroll { margin-top: 1rem }
 .pair { grid-template-columns: repeat(auto-fit, minmax(min(100%, 310px), 1fr)) }
 svg .whisker { stroke: var(--own); stroke-width: 1.5 } code { font-size: .85em; overflow-wrap: anywhere }
 .key { display: inline-block; margin: 0 1rem .3rem 0; border-left: .7rem solid var(--own); padding-left: .4rem }
@@ -134,10 +134,11 @@ def _ticks(low: float, high: float, *, is_log: bool) -> list[float]:
 
 
 def _table(told: Told, work: Told, cells: Sequence[Told]) -> str:
-    heads = "".join(f"<th>{one}</th>" for one in ["", *headings(work["stream"]), "AGAINST THE FIRST"])
+    heads = "".join(f"<th>{one}</th>" for one in ["", *headings(work["stream"]), "AGAINST THE FIRST", "MEMORY"])
     body = []
     for number, cell in enumerate(cells):
         begins = number == 0 or cell["step"] != cells[number - 1]["step"]
-        words = [f"{step_words(told, cell['step'])} {cell['place']}", *row(cell, work["stream"])]
+        memory = f"{cell['rss_bytes'] / 1e6:.0f} MB" if cell["rss_bytes"] else "–"
+        words = [f"{step_words(told, cell['step'])} {cell['place']}", *row(cell, work["stream"]), memory]
         body.append(f'<tr class="{"begin" * begins}">{"".join(f"<td>{escape(one)}</td>" for one in words)}</tr>')
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'

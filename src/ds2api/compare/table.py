@@ -20,9 +20,9 @@ _STREAM = (
 )  # fmt: skip
 # What a work is about: the figures that are compared with the first place's.
 _HEADLINES: Mapping[str, Mapping[str, str]] = {
-    "json": {"answers_per_s": "answers/s", "total_s": "time", "cpu_s": "CPU"},
-    "stream": {"answers_per_s": "answers/s", "first_s": "first", "cpu_s": "CPU"},
-    "paced": {"first_s": "first", "gap_s": "gap", "cpu_s": "CPU"},
+    "json": {"answers_per_s": "rate", "total_s": "time"},
+    "stream": {"answers_per_s": "rate", "first_s": "first"},
+    "paced": {"first_s": "first", "gap_s": "gap"},
 }
 
 
@@ -52,7 +52,7 @@ def notes(told: Told) -> list[tuple[str, bool]]:
 
 def headings(stream: bool) -> list[str]:
     """Of a `row`, but for its last cell, the comparison."""
-    return ["ANSWERS/S", *(heading for heading, _, _ in (_STREAM if stream else _JSON)), "CPU", "MEMORY", "FAILED"]
+    return ["ANSWERS/S", *(heading for heading, _, _ in (_STREAM if stream else _JSON)), "CPU", "FAILED"]
 
 
 def row(cell: Told, stream: bool) -> list[str]:
@@ -63,14 +63,12 @@ def row(cell: Told, stream: bool) -> list[str]:
         shown = f"{rate['middle']:,.{0 if rate['middle'] >= 100 else 1}f} ±{off:.0%}"
     times = [cell[figure] and cell[figure][key] for _, figure, key in (_STREAM if stream else _JSON)]
     times.append(cell["cpu_s"] and cell["cpu_s"]["middle"])
-    memory = f"{cell['rss_bytes'] / 1e6:.0f} MB" if cell["rss_bytes"] else "–"
     against = [
-        f"{word} {found['ratio']:.2f}×" if found["clear"] else f"{word} ≈"
+        f"{word} {found['ratio']:,.{2 if found['ratio'] < 10 else 0}f}×" if found["clear"] else f"{word} ≈"
         for name, word in _HEADLINES[cell["work"]].items()
         if (found := cell["against"].get(name))
     ]
-    failed = f"{sum(cell['errors'].values()):,}"
-    return [shown, *map(shown_time, times), memory, failed, ", ".join(against)]
+    return [shown, *map(shown_time, times), f"{sum(cell['errors'].values()):,}", ", ".join(against)]
 
 
 def step_words(told: Told, step: int) -> str:
