@@ -161,7 +161,7 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
         help="compare gateways and providers: speed, first byte, streams, errors",
         description="Compare any gateways and providers, in turn, round after round, and doubt the figures.\n"
-        "Without a URL: this gateway in front of a built-in mock model, beside the mock alone. Free; about four minutes.",
+        "Without a URL: this gateway in front of a built-in mock model, beside the mock alone. Free; three minutes.",
         epilog="Examples:\n"
         "  ds2api bench --quick                                  a first look, half a minute\n"
         "  ds2api bench --mock 9000                              a mock model to put behind any gateway\n"
