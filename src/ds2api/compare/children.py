@@ -14,7 +14,6 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from ds2api.compare.question import Script
 from ds2api.compare.worker import Job, Round, job_line, read_round
@@ -53,9 +52,7 @@ class Children:
     async def __aenter__(self) -> Children:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for process in self._running:
             if process.returncode is None:
                 process.kill()
@@ -78,17 +75,10 @@ class Children:
         """Have `count` workers do `job` together."""
         while len(self._workers) < count:
             self._workers.append(await self._spawn(["-m", "ds2api.compare.worker"]))
-        parts = [
-            replace(
-                job,
-                concurrency=share,
-                rate=job.rate / count,
-                requests=max(job.requests // count, 1),
-                warm_up_requests=-(-job.warm_up_requests // count),
-            )
-            for number in range(count)
-            if (share := len(range(number, job.concurrency, count))) or job.rate
-        ]
+        warm_up = -(-job.warm_up_requests // count)
+        each = replace(job, rate=job.rate / count, requests=max(job.requests // count, 1), warm_up_requests=warm_up)
+        shares = [len(range(number, job.concurrency, count)) for number in range(count)]
+        parts = [replace(each, concurrency=share) for share in shares if share or job.rate]
         return _joined(await asyncio.gather(*(self._ask(*pair) for pair in zip(self._workers, parts, strict=False))))
 
     async def _ask(self, worker: Process, job: Job) -> Round:

@@ -62,10 +62,9 @@ def _errors(cell: Told, told: Told) -> str:
 def _cache(cell: Told, told: Told) -> str:
     if "somebody else's answer" in cell["errors"]:
         return "answers came that belong to other requests. A cache answers, or streams are mixed up."
-    first = _first(cell, told)
-    if cell["answers"] >= 5 and cell["seen"]["digests"] == 1 < first["seen"]["digests"]:
-        return f"all answers were word for word the same, and those of {first['place']} were not: a cache?"
-    return ""
+    varied = [one["place"] for one in _beside(cell, told) if one["seen"]["digests"] > 1]
+    is_fixed = cell["answers"] >= 5 and cell["seen"]["digests"] == 1 and varied
+    return f"all answers were word for word the same, and those of {varied[0]} were not: a cache?" if is_fixed else ""
 
 
 def _keep_alive(cell: Told, told: Told) -> str:
@@ -140,20 +139,15 @@ def _behind(cell: Told, told: Told) -> str:
     return f"it answered {rate:.0f} times a second. Its times grow as long as one measures and say nothing but that."
 
 
-def _lengths(cell: Told, told: Told) -> str:
-    if not _differ(cell, told, "characters"):
-        return ""
-    first = _first(cell, told)
-    lengths = f"{cell['seen']['characters']:.0f} characters, one of {first['place']} {first['seen']['characters']:.0f}"
-    return f"an answer has {lengths}. They did not do the same work: compare times per event, not whole answers."
+def _different(name: str, words: str) -> Callable[[Told, Told], str]:
+    def say(cell: Told, told: Told) -> str:
+        first = next((one for one in _beside(cell, told) if one["answers"]), cell)
+        own, other = cell["seen"][name] or 0, first["seen"][name] or 0
+        if not cell["answers"] or abs(own - other) <= _APART * max(own, other):
+            return ""
+        return f"an answer has {own:.0f} {name}, one of {first['place']} {other:.0f}. {words}"
 
-
-def _pieces(cell: Told, told: Told) -> str:
-    if not _differ(cell, told, "events"):
-        return ""
-    first = _first(cell, told)
-    counts = f"{cell['seen']['events']:.0f} events, one of {first['place']} {first['seen']['events']:.0f}"
-    return f"a stream has {counts}. One of them joins or cuts events: times per event are not of the same thing."
+    return say
 
 
 def _ways(told: Told) -> str:
@@ -168,14 +162,10 @@ def _unlike(name: str, words: str) -> Callable[[Told], str]:
     def say(told: Told) -> str:
         values = {place["name"]: place[name] for place in told["places"]}
         said = "; ".join(f"{place}: {value or 'no'}" for place, value in values.items())
-        return f"{words} {said}." if len(set(values.values())) > 1 else ""
+        is_of_no_matter = name == "model" and all(place["of_mock"] for place in told["places"])
+        return f"{words} {said}." if len(set(values.values())) > 1 and not is_of_no_matter else ""
 
     return say
-
-
-def _models(told: Told) -> str:
-    say = _unlike("model", "Different models are compared.")
-    return "" if all(place["of_mock"] for place in told["places"]) else say(told)
 
 
 def _few(told: Told) -> str:
@@ -200,15 +190,6 @@ def _beside(cell: Told, told: Told) -> list[Told]:
     return [one for one in told["cells"] if (one["work"], one["step"]) == (cell["work"], cell["step"])]
 
 
-def _first(cell: Told, told: Told) -> Told:
-    return next((one for one in _beside(cell, told) if one["answers"]), cell)
-
-
-def _differ(cell: Told, told: Told, name: str) -> bool:
-    own, other = cell["seen"][name] or 0, _first(cell, told)["seen"][name] or 0
-    return bool(cell["answers"]) and abs(own - other) > _APART * max(own, other)
-
-
 # Kind → who finds it, whether it is grave, whether it is the place's own (else the client's, or the machine's).
 _OF_CELLS: Mapping[str, tuple[Callable[[Told, Told], str], bool, bool]] = {
     "errors": (_errors, True, True),
@@ -217,8 +198,12 @@ _OF_CELLS: Mapping[str, tuple[Callable[[Told, Told], str], bool, bool]] = {
     "stream buffered": (_buffers, True, True),
     "not kept up": (_behind, True, True),
     "client saturated": (_client_full, True, False),
-    "different lengths": (_lengths, True, True),
-    "different pieces": (_pieces, False, True),
+    "different lengths": (_different("characters", "It was not the same work: compare times per event."), True, True),
+    "different pieces": (
+        _different("events", "One joins or cuts events: times per event differ in kind."),
+        False,
+        True,
+    ),
     "cold start": (_cold, False, True),
     "client's clock": (_client_late, False, False),
     "machine full": (_machine_full, False, False),
@@ -226,7 +211,7 @@ _OF_CELLS: Mapping[str, tuple[Callable[[Told, Told], str], bool, bool]] = {
 _OF_ALL: Mapping[str, tuple[Callable[[Told], str], bool]] = {
     "different upstreams": (_unlike("of_mock", "Behind some the mock answers, behind others it does not."), True),
     "different dialects": (_unlike("dialect", "Protocols differ, and so size and number of events."), False),
-    "different models": (_models, False),
+    "different models": (_unlike("model", "Different models are compared."), False),
     "different ways": (_ways, False),
     "few answers": (_few, False),
 }

@@ -11,28 +11,25 @@ from html import escape
 from typing import Any
 
 from ds2api.compare.plots import Axes, figure, page
-from ds2api.compare.table import headings, notes, row, shown_time, step_words
+from ds2api.compare.table import HEADLINES, headings, notes, row, shown_time, step_words
 
 __all__ = ["write_page"]
 
 Told = Mapping[str, Any]
+# Figure, title, words, what stands for a point and for the ends of its line.
+Plot = tuple[str, str, str, tuple[str, str, str]]
 
 _WIDTH, _HEIGHT, _RIGHT = 340, 200, 16
 _KINDS = "abcdef"
 _LOG_FROM = 30  # where the greatest is so much more than the least, only powers of ten show both
 _ROUNDS, _PERCENTILES = ("middle", "low", "high"), ("p50", "p50", "p95")
-# Figure, title, words, what stands for a point and for the ends of its line.
-_PLOTS = (
+_PLOTS: tuple[Plot, ...] = (
     ("answers_per_s", "Answers a second", "more is better; with all rounds", _ROUNDS),
     ("total_s", "Time to the answer", "half are faster; up to p95", _PERCENTILES),
     ("first_s", "Time to the first words", "half are faster; up to p95", _PERCENTILES),
     ("gap_s", "Longest pause in a stream", "half are shorter; up to p95", _PERCENTILES),
     ("cpu_s", "CPU an answer", "of its own processes; with all rounds", _ROUNDS),
 )
-_SHOWN = {
-    "json": ("answers_per_s", "total_s", "cpu_s"), "stream": ("answers_per_s", "first_s", "cpu_s"),
-    "paced": ("first_s", "gap_s", "cpu_s"),
-}  # fmt: skip
 
 _STYLE = """
 svg text { font-size: 12.5px } .scroll { margin-top: 1rem }
@@ -69,7 +66,8 @@ def write_page(told: Told) -> str:
     parts += [f"<ul>{said}</ul>" if said else "<p>None: the figures give no mistake in the comparison away.</p>"]
     for work in told["works"]:
         cells = [cell for cell in told["cells"] if cell["work"] == work["name"] and cell["answers"]]
-        plots = [_plot(told, cells, kinds, *one) for one in _PLOTS if one[0] in _SHOWN[work["name"]]]
+        wanted = (*HEADLINES[work["name"]], "cpu_s")
+        plots = [_plot(told, cells, kinds, one) for one in _PLOTS if one[0] in wanted]
         script = "{events} pieces of {event_bytes} bytes, {pace_ms} ms apart".format(**work["script"])
         parts += [
             f'<h2>{work["name"]}</h2><p class="soft">From the mock: {script}. At most {work["max_tokens"]} tokens.</p>'
@@ -81,16 +79,9 @@ def write_page(told: Told) -> str:
     return page(f"ds2api bench: {', '.join(names)}", parts, _STYLE)
 
 
-def _plot(
-    told: Told,
-    cells: Sequence[Told],
-    kinds: Mapping[str, str],
-    name: str,
-    title: str,
-    caption: str,
-    keys: tuple[str, str, str],
-) -> str:
+def _plot(told: Told, cells: Sequence[Told], kinds: Mapping[str, str], plot: Plot) -> str:
     """A line a place over the steps; nothing where there are no figures."""
+    name, title, caption, keys = plot
     points: dict[str, list[tuple[int, list[float]]]] = {}
     for cell in cells:
         if cell[name] and cell[name][keys[0]]:

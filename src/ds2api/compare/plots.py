@@ -13,6 +13,7 @@ __all__ = ["BOTTOM", "LEFT", "TOP", "Axes", "figure", "page"]
 LEFT = 58
 TOP = 12
 BOTTOM = 36
+Span = tuple[float, float]
 
 _STYLE = """
 :root { --ink: #1c1b19; --soft: #6b6862; --line: #dedbd4; --ground: #fbfaf7; --card: #fff; --bad: #b3261e;
@@ -63,19 +64,9 @@ class Axes:
     """Where values stand in a plot of `width` and `height`, of which `right` is left free beside the lines. `is_log`:
     each power of ten upwards is as high as the next."""
 
-    def __init__(
-        self,
-        x: tuple[float, float],
-        y: tuple[float, float],
-        *,
-        width: int,
-        height: int,
-        right: int,
-        is_log: bool = False,
-    ) -> None:
-        self._x, self._y = x, y
-        self._bottom, self._right, self._height = height - BOTTOM, width - right, height
-        self._scale = math.log10 if is_log else float
+    def __init__(self, x: Span, y: Span, *, width: int, height: int, right: int, is_log: bool = False) -> None:
+        self._x, self._y, self._scale = x, y, math.log10 if is_log else float
+        self._bottom, self._right = height - BOTTOM, width - right
 
     def x(self, value: float) -> float:
         low, high = self._x

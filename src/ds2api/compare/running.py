@@ -20,6 +20,7 @@ __all__ = ["Budget", "Plan", "Run"]
 _DEAD_TURNS = 2
 _QUESTION_BYTES = 160  # of the shortest question's text (`question`)
 Turn = tuple[Work, int, Place, int]  # work, step, place, round
+Pids = Mapping[str, tuple[int, ...]]  # of a place's processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +109,7 @@ class Run:
     stopped: str = ""
     left_out: dict[str, str] = field(default_factory=dict)  # place → why
 
-    async def go(
-        self,
-        children: Children,
-        pids: Mapping[str, tuple[int, ...]],
-        stop: asyncio.Event,
-        on_turn: Callable[[Turn], None],
-    ) -> None:
+    async def go(self, children: Children, pids: Pids, stop: asyncio.Event, on_turn: Callable[[Turn], None]) -> None:
         """Measure. `on_turn` hears of every turn before it begins. Raises `ChildFailed`."""
         stopping = asyncio.create_task(stop.wait())
         failed: dict[str, int] = {}

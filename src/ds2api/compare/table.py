@@ -8,7 +8,7 @@ from typing import Any
 
 from ds2api.text_table import clean, table
 
-__all__ = ["headings", "notes", "row", "shown_time", "step_words", "text_of"]
+__all__ = ["HEADLINES", "headings", "notes", "row", "shown_time", "step_words", "text_of"]
 
 Told = Mapping[str, Any]
 
@@ -19,7 +19,7 @@ _STREAM = (
     ("EVENT p50", "event_s", "p50"), ("GAP p95", "gap_s", "p95"), ("WHOLE p50", "total_s", "p50"),
 )  # fmt: skip
 # What a work is about: the figures that are compared with the first place's.
-_HEADLINES: Mapping[str, Mapping[str, str]] = {
+HEADLINES: Mapping[str, Mapping[str, str]] = {
     "json": {"answers_per_s": "rate", "total_s": "time"},
     "stream": {"answers_per_s": "rate", "first_s": "first"},
     "paced": {"first_s": "first", "gap_s": "gap"},
@@ -65,7 +65,7 @@ def row(cell: Told, stream: bool) -> list[str]:
     times.append(cell["cpu_s"] and cell["cpu_s"]["middle"])
     against = [
         f"{word} {found['ratio']:,.{2 if found['ratio'] < 10 else 0}f}×" if found["clear"] else f"{word} ≈"
-        for name, word in _HEADLINES[cell["work"]].items()
+        for name, word in HEADLINES[cell["work"]].items()
         if (found := cell["against"].get(name))
     ]
     return [shown, *map(shown_time, times), f"{sum(cell['errors'].values()):,}", ", ".join(against)]

@@ -15,9 +15,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ds2api import jsons
 from ds2api.compare.asking import Asking, Sample, client_for
@@ -33,7 +34,7 @@ _TICK_S = 0.01
 _TIMER_S = 0.002
 # Requests under way at a fixed rate, beyond which none is sent: the place does not keep up.
 _MOST_UNDER_WAY = 4_096
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +79,16 @@ async def measure(job: Job, environment: Mapping[str, str]) -> Round:
         done.cold_s = (await asking.ask()).total_s
         await asyncio.gather(*(asking.ask() for _ in range(job.warm_up_requests - 1)))
         late.clear()
-        opened, cpu_s, place_s, idle = client.statistics().opened, time.process_time(), _cpu_s(job.pids), _idle_s()
-        began = time.perf_counter()
+        opened, cpu_s, began = client.statistics().opened, time.process_time(), time.perf_counter()
+        place_s, idle = _told(lambda: _cpu_s(job.pids)), _told(_idle_ticks)
         await (_by_the_clock if job.rate else _in_turn)(job, asking, done)
         done.wall_s = time.perf_counter() - began
         done.client_cpu = (time.process_time() - cpu_s) / done.wall_s
         done.opened = client.statistics().opened - opened
-        if place_s is not None and (place_then_s := _cpu_s(job.pids)) is not None:
-            done.place_cpu_s, done.place_rss_bytes = place_then_s - place_s, _rss_bytes(job.pids)
-        if idle is not None and (idle_then := _idle_s()) is not None and idle_then[1] > idle[1]:
-            done.idle = (idle_then[0] - idle[0]) / (idle_then[1] - idle[1])
+        if job.pids and place_s is not None and (place_then_s := _told(lambda: _cpu_s(job.pids))) is not None:
+            done.place_cpu_s, done.place_rss_bytes = place_then_s - place_s, _told(lambda: _rss_bytes(job.pids))
+        if idle is not None and (then := _told(_idle_ticks)) is not None and then[1] > idle[1]:
+            done.idle = (then[0] - idle[0]) / (then[1] - idle[1])
         done.late_p99_s = quantile(sorted(late), 0.99) if late else 0.0
     finally:
         ticking.cancel()
@@ -139,28 +140,27 @@ async def _tick(late: list[float]) -> None:
         late.append(time.perf_counter() - due)
 
 
-def _cpu_s(pids: tuple[int, ...]) -> float | None:
-    """What the scheduler counted for the threads of `pids`; None where it does not say."""
+def _told(read: Callable[[], _T]) -> _T | None:
+    """What the system tells of its processes (Linux's ``/proc``); None where it does not."""
     try:
-        files = [one for pid in pids for one in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-        return sum(int(one.read_text().split()[0]) for one in files) / 1e9 or None
-    except (OSError, ValueError):
+        return read()
+    except (OSError, ValueError, IndexError):
         return None
 
 
-def _rss_bytes(pids: tuple[int, ...]) -> int | None:
-    try:
-        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * _PAGE_BYTES
-    except (OSError, ValueError):
-        return None
+def _cpu_s(pids: tuple[int, ...]) -> float:
+    """What the scheduler counted for the threads of `pids`."""
+    files = [one for pid in pids for one in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return sum(int(one.read_text().split()[0]) for one in files) / 1e9
 
 
-def _idle_s() -> tuple[int, int] | None:
-    """In clock ticks: what this machine's cores idled so far, and all there was."""
-    try:
-        ticks = [int(one) for one in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
-    except (OSError, ValueError):
-        return None
+def _rss_bytes(pids: tuple[int, ...]) -> int:
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _idle_ticks() -> tuple[int, int]:
+    """What this machine's cores idled so far, and all there was."""
+    ticks = [int(one) for one in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
     return ticks[3] + ticks[4], sum(ticks)
 
 
