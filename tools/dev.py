@@ -5,6 +5,7 @@
     python3 tools/dev.py test                                lint, types and all tests
     python3 tools/dev.py test --node | --agents              the Node SDKs, the coding agents (npm packages, once)
     python3 tools/dev.py test --engine                       a real llama.cpp with a tiny Mixtral (200 MB, once)
+    python3 tools/dev.py soak [--minutes N]                  faults, disconnects, reloads, clock jumps: nothing leaks
     python3 tools/dev.py lint | bench | zipapp | docs | size | sbom | audit-deps | lock
 
 It makes `.venv` beside it, installs the pinned packages of `tools/lock/` (every file checked by its hash), and
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> int:
         "test": test,
         "lint": lint,
         "bench": bench,
+        "soak": soak,
         "zipapp": zipapp,
         "docs": docs,
         "size": size,
@@ -129,6 +131,11 @@ def _lint(python: Path) -> int:
 def bench(arguments: list[str]) -> int:
     """Measure: direct, floor, ours, and nginx where it is installed. `--help` tells more."""
     return run([str(environment("run")), "-m", "bench", *arguments])
+
+
+def soak(arguments: list[str]) -> int:
+    """Let a gateway run under faults for a while, and look whether anything is left behind. `--help` tells more."""
+    return run([str(environment("run")), "-m", "bench.soak", *arguments])
 
 
 def zipapp(arguments: list[str]) -> int:
