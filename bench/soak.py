@@ -78,7 +78,7 @@ class FaultyUpstream(MockUpstream):
         else:
             incoming.start(200, [("content-type", dialect.stream_type)])
             incoming.write(b'data: {"id":"x","object":"chat.completion.chunk","choi')
-            await asyncio.sleep(5 if fault == "stalled" else 0.01)
+            await asyncio.sleep(3 if fault == "stalled" else 0.01)
             incoming.abort()
 
 
@@ -154,7 +154,7 @@ class Soak:
         lines = [
             'listen = "127.0.0.1:0"',
             f'pool = {{ state_file = "{self.folder / "state.json"}" }}',
-            "[timeouts]\nkeepalive_idle_s = 1\nupstream_keepalive_idle_s = 1\nfirst_byte_idle_s = 3\nevent_idle_s = 2",
+            "[timeouts]\nkeepalive_idle_s = 1\nupstream_keepalive_idle_s = 1\nfirst_byte_idle_s = 2\nevent_idle_s = 1",
             "[models]\n" + "\n".join(f'over-{name} = "{name}/{MODEL}"' for name in DIALECTS),
         ]
         for name in DIALECTS:
@@ -212,10 +212,10 @@ class Soak:
 
     async def _quiet(self, like: dict[str, float] | None = None) -> dict[str, float]:
         """The counts once nothing runs: as soon as nobody is served and tasks and descriptors are as in `like`, or have
-        stood still for three seconds; after `QUIET_S` whatever they are."""
+        stood still for two seconds; after `QUIET_S` whatever they are."""
         until, seen = time.monotonic() + QUIET_S, []
         while time.monotonic() < until:
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.5)
             seen.append(await self._counts())
             same = [like, seen[-1]] if like is not None else seen[-4:]
             names = ("tasks", "descriptors")
