@@ -258,7 +258,8 @@ def growth_mb_per_hour(samples: Sequence[dict[str, float]], after_s: float) -> f
     if len(points) < 2:
         return 0.0
     mean_x, mean_y = (sum(values) / len(points) for values in zip(*points, strict=True))
-    return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return float(sum((x - mean_x) * (y - mean_y) for x, y in points) / spread)
 
 
 def judged(told: dict[str, Any]) -> list[str]:

@@ -48,7 +48,7 @@ def main() -> int:
         async with await asyncio.start_unix_server(control, socket_path):
             return await serving
 
-    ds2api.cli.run_loop = lambda serving: run_loop(controlled(serving))
+    vars(ds2api.cli)["run_loop"] = lambda serving: run_loop(controlled(serving))  # the command line's own
     return ds2api.cli.main(arguments)
 
 
