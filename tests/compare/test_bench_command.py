@@ -92,7 +92,7 @@ def test_a_model_is_asked_only_after_a_yes(tmp_path: Path) -> None:
         words = ("bench", mock.url, "--model", "m", "--key-env", "KEY", *SHORT, "--json", "a.json", "--html", "a.html")
         refused = run(*words, cwd=tmp_path, KEY=KEY)
         assert refused.returncode == 2
-        assert "may spend money: at most 36 requests" in refused.stderr
+        assert "beside a short question to each, at most 36 requests" in refused.stderr
         assert "--yes" in refused.stderr
         assert len(mock.received) == 1  # the short question that tells a mock from a model
         done = run(*words, "--yes", cwd=tmp_path, KEY=KEY)

@@ -171,7 +171,7 @@ def _agree(options: argparse.Namespace, plan: Plan) -> None:
     money += f", and never beyond ${options.max_cost:g}" if options.max_cost is not None else ""
     hosts = ", ".join(f"{one.name} ({one.host}, model {one.model})" for one in plan.places)
     most = f"at most {requests:,} requests to {hosts}; at most {read:,} tokens in and {written:,} out; {money}"
-    print(f"This may spend money: {most}.", file=sys.stderr)
+    print(f"This may spend money: beside a short question to each, {most}.", file=sys.stderr)
     if not sys.stdin.isatty():
         raise _Refused("nobody is here to say yes; --yes says it")
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
