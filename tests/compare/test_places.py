@@ -23,6 +23,7 @@ def place(text: str, dialect: str | None = None) -> Place:
         ("litellm=http://127.0.0.1:4000", "litellm", "", "http://127.0.0.1:4000/v1"),
         ("messages=http://127.0.0.1:4000", "127.0.0.1:4000", "messages", "http://127.0.0.1:4000/v1"),
         ("a:messages=http://127.0.0.1:4000", "a", "messages", "http://127.0.0.1:4000/v1"),
+        ("api.mistral.ai", "api.mistral.ai", "mistral", "https://api.mistral.ai/v1"),
         ("gemini=http://h", "h", "gemini", "http://h/v1beta"),
         ("http://h/v1/chat/completions", "h", "chat", "http://h/v1"),
         ("http://h/v1/messages", "h", "messages", "http://h/v1"),
@@ -75,6 +76,7 @@ def test_a_provider_gets_its_usual_key_and_nobody_elses() -> None:
     shown = [one.credential(KEYS) for one in places if one.dialect]
     assert shown == [[("authorization", "Bearer sk-openai-000000")], [("x-api-key", "sk-ant-00000000")]]
     assert places[2].key_variable == ""
+    assert with_keys(read_places(["http://api.openai.com"], None), [], KEYS)[0].key_variable == ""  # not over TLS
 
 
 def test_a_key_for_all_is_refused_where_all_are_strangers() -> None:

@@ -3,7 +3,8 @@
     URL    NAME=URL    DIALECT=URL    NAME:DIALECT=URL
 
 A key is named by the variable that holds it, so that it stands in no list of processes, and belongs to one place: a
-place on another machine gets a key only if it was named for that place, or if there is no other such place.
+place on another machine gets a key only if it was named for that place, or if there is no other such place. A known
+provider gets its usual variable's over TLS alone.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def read_places(texts: Sequence[str], dialect: str | None) -> list[Place]:
     for text in texts:
         label, mark, url = text.partition("=") if "=" in text.partition("://")[0] else ("", "", text)
         if "://" not in url:
-            url = f"http://{url}"
+            url = f"{'http' if Place('', f'//{url}').is_local else 'https'}://{url}"
         name, speaks = "", dialect or ""
         for word in label.split(":"):
             name, speaks = (name, word) if word in DIALECTS else (word or name, speaks)
@@ -142,7 +143,7 @@ def _known(place: Place) -> Place:
             auth=preset.auth.get(speaks),
             flavour=preset.flavour,
             is_bare=preset.is_bare,
-            key_variable=preset.environment,
+            key_variable=preset.environment if shown.scheme == "https" else "",
         )
     path = shown.path.rstrip("/")
     for name in ("chat", "responses", "messages"):  # somebody copied the whole address

@@ -72,7 +72,8 @@ class Round:
 
 async def measure(job: Job, environment: Mapping[str, str]) -> Round:
     """Do `job`. Raises `ValueError` and `Problem` for what cannot be asked."""
-    client, done, late = client_for(job.timeout_s, max(job.concurrency, int(job.rate) + 1)), Round(), [0.0]
+    client = client_for(environment, job.timeout_s, max(job.concurrency, int(job.rate) + 1))
+    done, late = Round(), [0.0]
     ticking = asyncio.create_task(_tick(late))
     try:
         asking = Asking(job.place, job.work, client, environment, job.timeout_s)
