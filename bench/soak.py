@@ -101,7 +101,7 @@ class Soak:
             await self._start(upstream.base_url)
             assert self.process is not None
             stack.callback(lambda: self.process.kill() if self.process and self.process.returncode is None else None)
-            client = client_for({}, 30.0, WORKERS)
+            client = client_for(Place("gateway", self.url), {}, 30.0, WORKERS)
             stack.callback(client.close)
             await self._traffic(client, 0.5)  # what is loaded, cached or opened once is there
             before = await self._quiet()

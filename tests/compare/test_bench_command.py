@@ -54,6 +54,14 @@ class WellFormed(HTMLParser):
         self.words.append(data)
 
 
+def test_a_proxy_is_for_places_elsewhere(tmp_path: Path) -> None:
+    with mock_upstream(serve) as mock, mock_upstream(lambda _: Reply.json({"error": {}}, 502)) as proxy:
+        words = ("bench", mock.url, "far=http://far.example", "--model", "m", "--yes", *SHORT)
+        done = run(*words, cwd=tmp_path, HTTP_PROXY=proxy.url)
+        assert "far gives no answer that could be measured: status 502" in done.stderr
+        assert len(mock.received) == len(proxy.received) == 1
+
+
 def test_without_a_url_it_compares_itself_with_its_mock(tmp_path: Path) -> None:
     done = run("bench", *SHORT, "--json", "a.json", "--html", "a.html", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

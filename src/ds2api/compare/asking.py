@@ -164,7 +164,7 @@ class Asking:
 async def probe(place: Place, environment: Mapping[str, str], timeout_s: float) -> tuple[Place, bool]:
     """Ask `place` once, shortly, in each dialect that it may speak until one is answered. Gives it with its dialect,
     and whether the mock stands behind it. Raises `NotUsable`."""
-    client, refused = client_for(environment, timeout_s), ""
+    client, refused = client_for(place, environment, timeout_s), ""
     try:
         for dialect in (place.dialect,) if place.dialect else TRIED:
             one = replace(place, dialect=dialect)
@@ -182,8 +182,10 @@ async def probe(place: Place, environment: Mapping[str, str], timeout_s: float) 
     raise NotUsable(f"{place.name} gives no answer that could be measured: {refused}")
 
 
-def client_for(environment: Mapping[str, str], timeout_s: float, connections: int = 1) -> Client:
-    """A client that keeps so many connections, through the proxy that the environment names."""
+def client_for(place: Place, environment: Mapping[str, str], timeout_s: float, connections: int = 1) -> Client:
+    """A client that keeps so many connections, and leaves this machine by the proxy that the environment names."""
     timeouts = Timeouts(connect_total_s=min(timeout_s, 10), first_byte_idle_s=timeout_s)
-    limits, proxies = Limits(upstream_idle_count=connections), Proxies.from_environment(environment)
+    limits, proxies = Limits(upstream_idle_count=connections), Proxies()
+    if not place.is_local:
+        proxies = Proxies.from_environment(environment)
     return Client(limits=limits, timeouts=timeouts, proxies=proxies)

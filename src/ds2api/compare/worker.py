@@ -72,7 +72,7 @@ class Round:
 
 async def measure(job: Job, environment: Mapping[str, str]) -> Round:
     """Do `job`. Raises `ValueError` and `Problem` for what cannot be asked."""
-    client = client_for(environment, job.timeout_s, max(job.concurrency, int(job.rate) + 1))
+    client = client_for(job.place, environment, job.timeout_s, max(job.concurrency, int(job.rate) + 1))
     done, late = Round(), [0.0]
     ticking = asyncio.create_task(_tick(late))
     try:
