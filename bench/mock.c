@@ -3,7 +3,7 @@
  *
  *   small   one JSON answer of about 400 bytes
  *   fast    a stream of EVENTS text events, each written by itself, as fast as the socket takes them
- *   paced   the same, one event every PACE_MS; each carries the time at which it was sent (t=<ns>;)
+ *   paced   the same, one event every PACE_MS, streams spread evenly over that time; each event carries the time at which it was sent (t=<ns>;)
  *
  * The path tells the protocol: Anthropic's, OpenAI's Responses, Gemini's, Ollama's, else OpenAI's chat (Mistral's too).
  * Every answer has an id of its own, so that nothing can be won by remembering bytes.
@@ -230,7 +230,10 @@ static void answer(int fd, const char *head, const char *body, size_t body_len) 
     if (memmem(body, body_len, "paced", 5)) {
         stream_head(c);
         c->sent_events = 0;
-        c->next_ns = now_ns() + PACE_MS * 1000000ull;
+        /* A phase of its own: in step with all others it would cost a relay less (one wake-up for many), and how
+         * much in step they are would depend on how fast the relay began them. 7 and 20 have no common divisor. */
+        uint64_t now = now_ns(), period = PACE_MS * 1000000ull;
+        c->next_ns = (now / period + 1) * period + c->id * 7 % PACE_MS * 1000000ull;
         paced[paced_count++] = fd;
     } else if (memmem(body, body_len, "fast", 4)) {
         stream_head(c);

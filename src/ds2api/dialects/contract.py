@@ -13,21 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ds2api.universal.embeddings import EmbeddingRequest, Embeddings
 from ds2api.universal.envelope import Sealer
 from ds2api.universal.errors import Error
-from ds2api.universal.events import Event
+from ds2api.universal.events import Delta, Event
 from ds2api.universal.losses import Loss, LossPolicy
 from ds2api.universal.request import Request
 from ds2api.universal.response import Response
 from ds2api.universal.restore import Restore
 from ds2api.universal.usage import Usage
 
+if TYPE_CHECKING:
+    from ds2api.dialects.framed_reader import FramedReader
+
 __all__ = [
-    "AnswerKeeper", "Asker", "Decoder", "Dialect", "Embedder", "Encoder", "ModelInfo", "Operation", "Outgoing", "Peek",
-    "Route", "Tap", "Target", "TokenCounter", "WrittenError",
+    "AnswerKeeper", "Around", "Asker", "Decoder", "Dialect", "Embedder", "Encoder", "ModelInfo", "Operation",
+    "Outgoing", "Peek", "Route", "Tap", "Target", "TokenCounter", "WrittenError",
 ]  # fmt: skip
 
 Headers = Sequence[tuple[str, str]]
@@ -143,12 +146,28 @@ class ModelInfo:
     abilities: tuple[str, ...] | None = None
 
 
+@dataclass(slots=True)
+class Around:
+    """What an encoder writes before and behind the JSON string of a delta. With a `number`, `after` holds ``%d`` for
+    it, and whoever writes a delta counts it up. `joins`: the texts of one read leave as one."""
+
+    before: bytes
+    after: bytes
+    number: int | None = None
+    joins: bool = False
+
+
 class Decoder(Protocol):
     """Reads one provider stream. The same events for any cut of the same bytes.
 
     Never raises for what a provider sends: a broken stream is a `Failed` event, after which `feed` and `end`
     give nothing more. Unknown events and fields are kept for the same dialect or ignored, never fatal.
     """
+
+    @property
+    def framed(self) -> FramedReader | None:
+        """What takes the deltas in a known frame, if this dialect has one."""
+        ...
 
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes; give the events that they complete."""
@@ -175,6 +194,12 @@ class Encoder(Protocol):
         the dialect's form (`: x-ds2api-warning …`)."""
         ...
 
+    def around(self, delta: Delta) -> Around | None:
+        """What stands around the text of more such deltas, as long as nothing else is encoded; None where that is not
+        all there is to one. If somebody writes them so, `encode` is given all of them as one delta, whose bytes are
+        not sent, before anything else."""
+        ...
+
     def alive(self) -> bytes:
         """A keep-alive in the client's form: legal between any two writes after the head."""
         ...
@@ -189,9 +214,25 @@ class Tap(Protocol):
     usage: Usage | None
     answer_id: str | None  # the provider's id of the answer, where a later request may name it
 
+    @property
+    def removed(self) -> bytes:
+        """What is left out of each event that passes; b"" where nothing is."""
+        ...
+
     def forward(self, data: bytes) -> bytes:
         """What of `data` the client gets: the same bytes, less a usage chunk that only the gateway asked for.
         An unfinished event may be held back and leaves with its rest."""
+        ...
+
+    @property
+    def skippable(self) -> bytes:
+        """How the events of this stream end, if its deltas are known by their frame and nothing is held back: then
+        `skip` may be asked. Else b""."""
+        ...
+
+    def skip(self, events: list[bytes]) -> bool:
+        """In place of `forward`, for whole events without their ends: whether all are deltas in the known frame. False:
+        nothing was noted."""
         ...
 
     def end(self) -> bytes:

@@ -37,6 +37,8 @@ T = TypeVar("T")
 # Some twenty times a usual event.
 _LARGE_BYTES = 8 * 1024
 
+# A JSON string as `jsons.dump_text` would write it again, byte for byte.
+_AS_WRITTEN = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\["\\bfnrt])++').fullmatch
 # What ends a JSON string or may not stand in one bare, and the backslash, which makes it a case for the JSON door.
 _SPECIAL = re.compile(rb'["\\\x00-\x1f]').search
 
@@ -87,6 +89,19 @@ class DeltaFrame:
             and data.find(b'"', self._before_length) == len(data) - self._after_length - 2
             and len(data) >= self._least + 2
         )
+
+    def raw_texts(self, events: list[bytes]) -> list[bytes] | None:
+        """The texts of `events` as they stand, each of them what `jsons.dump_text` would write between the quotes; None
+        unless all are of this frame, and so plain."""
+        before, after = self._before, self._after
+        first, last, least = self._before_length, -self._after_length, self._least
+        raws = []
+        # --- hot: one turn of this loop is what a spliced event costs ---
+        for event in events:
+            if len(event) < least or not event.startswith(before) or not event.endswith(after):
+                return None
+            raws.append(event[first:last])
+        return raws if _are_as_written(raws) else None
 
     def skip(self, events: list[bytes], at: int) -> int:
         """The place of the first event from `at` on that is not of this frame, or whose text is not plain."""
@@ -187,6 +202,10 @@ class _PorousFrame(DeltaFrame):
             append(event[start:end])
         return texts
 
+    def raw_texts(self, events: list[bytes]) -> list[bytes] | None:
+        raws = self._texts(events, 0)
+        return raws if len(raws) == len(events) and _are_as_written(raws) else None
+
     def is_one(self, data: bytes) -> bool:
         if not data.endswith((b"\n\n", b"\r\n\r\n")):
             return False
@@ -211,6 +230,18 @@ class _PorousFrame(DeltaFrame):
             append(make(part, text))
             at += 1
         return at
+
+
+def _are_as_written(raws: list[bytes]) -> bool:
+    joined = b"".join(raws)
+    if joined.isascii() and _SPECIAL(joined) is None:
+        return all(raws)
+    try:
+        for raw in raws:
+            raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return all(_AS_WRITTEN(raw) for raw in raws)
 
 
 def _place(hole: re.Match[bytes]) -> tuple[int, int]:
@@ -244,10 +275,11 @@ class EventSplitter:
     `SseParser` takes over for good.
     """
 
-    __slots__ = ("rest",)
+    __slots__ = ("ending", "rest")
 
     def __init__(self) -> None:
         self.rest = b""
+        self.ending = b"\n\n"  # of an event, as they came lately
 
     def split(self, data: bytes) -> list[bytes] | None:
         if self.rest:
@@ -261,6 +293,7 @@ class EventSplitter:
                 self.rest = data + tail
                 return None
             data = lines
+            self.ending = b"\r\n\r\n"
         events = data.split(b"\n\n")
         self.rest = events.pop() + tail
         if len(self.rest) > _LARGE_BYTES and not events:

@@ -18,7 +18,6 @@ from ds2api.universal import events as ev
 
 __all__ = ["FramedReader"]
 
-_DELTAS = (ev.TextDelta, ev.ReasoningDelta, ev.ArgumentsDelta)
 # After so many events that taught no frame which fitted, none will.
 _LESSONS = 64
 
@@ -33,7 +32,7 @@ class FramedReader:
         self._splitter: EventSplitter | None = EventSplitter()
         self._frame: DeltaFrame | None = None
         self._part = -1
-        self._make: type[ev.TextDelta | ev.ReasoningDelta | ev.ArgumentsDelta] = ev.TextDelta
+        self._make: type[ev.Delta] = ev.TextDelta
         self._lessons = _LESSONS
         self.latest = b""
 
@@ -67,13 +66,35 @@ class FramedReader:
             self._learn(events[at], out[before:])
             at += 1
 
+    @property
+    def ending(self) -> bytes:
+        """How events end in this stream."""
+        return b"" if self._splitter is None else self._splitter.ending
+
+    @property
+    def delta(self) -> ev.Delta | None:
+        """An empty delta of the kind and part that the frame stands for; None where there is no frame, or something is
+        held."""
+        if self._frame is None or self._splitter is None or self._splitter.rest:
+            return None
+        return self._make(self._part, "")
+
+    def raw_texts(self, events: list[bytes]) -> list[bytes] | None:
+        """In place of `feed`, as long as `delta` was not None: what stands in the texts' places of `events`, whole
+        ones without their blank lines (`DeltaFrame.raw_texts`). None: nothing was taken."""
+        assert self._frame is not None
+        raws = self._frame.raw_texts(events)
+        if raws:
+            self.latest = events[-1]
+        return raws
+
     def finish(self, out: list[ev.Event]) -> bool:
         """The bytes are over: what is left goes the general way. Gives whether the stream is over with it."""
         splitter, self._splitter = self._splitter, None
         return splitter is not None and self._read(splitter.rest, out)
 
     def _learn(self, event: bytes, made: list[ev.Event]) -> None:
-        if len(made) == 1 and isinstance(made[0], _DELTAS) and made[0].choice == 0:
+        if len(made) == 1 and isinstance(made[0], ev.DELTAS) and made[0].choice == 0:
             self._lessons -= 1
             delta = made[0]
             frame = DeltaFrame.learn(event, delta.text)

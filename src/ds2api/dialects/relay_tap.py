@@ -34,6 +34,7 @@ _BLANK = re.compile(_LINE_END + _LINE_END)
 class RelayTap(ABC):
     """See `contract.Tap`. A dialect fills in `note` and `finish`."""
 
+    removed = b""
     __slots__ = (
         "_frame", "_has_cr", "_held", "_held_bytes", "_limit_bytes", "answer_id", "content_seen", "delta_text", "ended",
         "error", "latest", "usage",
@@ -93,6 +94,21 @@ class RelayTap(ABC):
             held.append(rest)
             self._held_bytes = len(rest)
         return self._pass(whole)
+
+    @property
+    def skippable(self) -> bytes:
+        """See `contract.Tap`."""
+        if self._frame is None or self._held or self.ended or self.error is not None:
+            return b""
+        return b"\r\n\r\n" if self._has_cr else b"\n\n"
+
+    def skip(self, events: list[bytes]) -> bool:
+        """See `contract.Tap`."""
+        assert self._frame is not None
+        if self._frame.skip(events, 0) < len(events):
+            return False
+        self.latest = events[-1]
+        return True
 
     def end(self) -> bytes:
         """See `contract.Tap`."""

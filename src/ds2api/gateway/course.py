@@ -16,16 +16,22 @@ __all__ = ["Course", "Step"]
 
 
 class Step(Protocol):
+    @property
+    def only_listens(self) -> bool:
+        """It gives every event on as it came."""
+        ...
+
     def events(self, events: list[Event]) -> list[Event]: ...
 
 
 class Course:
     """`steps`, one after the other."""
 
-    __slots__ = ("_steps",)
+    __slots__ = ("_steps", "only_listens")
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = tuple(steps)
+        self.only_listens = all(step.only_listens for step in steps)
 
     def events(self, events: list[Event]) -> list[Event]:
         for step in self._steps:

@@ -14,11 +14,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from ds2api.dialects.contract import Decoder, Encoder, Tap
+from ds2api.dialects.delta_splice import Splice
 from ds2api.gateway.course import Course
 from ds2api.gateway.rescue import SoFar
 from ds2api.universal import events as ev
 from ds2api.universal.errors import Error
 from ds2api.universal.usage import Usage
+from ds2api.wire.framing import write_chunk
 
 __all__ = ["Lane", "Relay", "Translate"]
 
@@ -52,6 +54,16 @@ class Lane(Protocol):
 
     def feed(self, data: bytes) -> bytes:
         """The client's bytes for the provider's `data`."""
+        ...
+
+    def begin_splice(self) -> bytes:
+        """How events end, where deltas go from frame to frame as things stand: until the next `feed`, `splice` may be
+        asked. b"" where they do not."""
+        ...
+
+    def splice(self, events: list[bytes], data: bytes) -> bytes:
+        """In place of `feed`, for the chunks `data` that hold exactly `events` (without their ends): the
+        client's, in chunks too. b"" where they are not all deltas in a known frame; then nothing was taken."""
         ...
 
     def end(self) -> bytes:
@@ -97,6 +109,17 @@ class Relay:
     def feed(self, data: bytes) -> bytes:
         return self._passed(self._tap.forward(data))
 
+    def begin_splice(self) -> bytes:
+        return self._tap.skippable
+
+    def splice(self, events: list[bytes], data: bytes) -> bytes:
+        tap = self._tap
+        if not tap.skip(events):
+            return b""
+        if not tap.removed:
+            return data
+        return write_chunk(b"".join([b"%b\n\n" % event.replace(tap.removed, b"") for event in events]))
+
     def end(self) -> bytes:
         return self._passed(self._tap.end())
 
@@ -116,7 +139,9 @@ class Relay:
 class Translate:
     """Provider's dialect to client's, event by event."""
 
-    __slots__ = ("_course", "_decoder", "_encoder", "_so_far", "answer_id", "content_seen", "ended", "error", "usage")
+    __slots__ = (
+        "_course", "_decoder", "_encoder", "_so_far", "_splice", "answer_id", "content_seen", "ended", "error", "usage",
+    )  # fmt: skip
 
     def __init__(
         self, decoder: Decoder, encoder: Encoder, course: Course | None = None, so_far: SoFar | None = None
@@ -125,6 +150,7 @@ class Translate:
         self._encoder = encoder
         self._course = course
         self._so_far = so_far  # the last step of `course`, where the answer may be rescued
+        self._splice: Splice | None = None
         self.content_seen = False
         self.ended = False
         self.error: Error | None = None
@@ -133,6 +159,25 @@ class Translate:
 
     def feed(self, data: bytes) -> bytes:
         return self._take(self._decoder.feed(data))
+
+    def begin_splice(self) -> bytes:
+        framed = self._decoder.framed
+        if self.ended or self.error is not None or framed is None:
+            return b""
+        if self._course is not None and not self._course.only_listens:
+            return b""
+        self._tell()
+        self._splice = Splice.between(framed, self._encoder)
+        return b"" if self._splice is None else framed.ending
+
+    def splice(self, events: list[bytes], data: bytes) -> bytes:
+        splice = self._splice
+        made = b"" if splice is None else splice.take(events)
+        if not made:
+            return b""
+        if splice is not None and splice.is_full:
+            self.begin_splice()
+        return b"%x\r\n%b\r\n" % (len(made), made)
 
     def end(self) -> bytes:
         return b"" if self.ended or self.error is not None else self._take(self._decoder.end())
@@ -144,7 +189,18 @@ class Translate:
     def is_cut(self) -> bool:
         return self.error is not None and self.content_seen and self._so_far is not None and self._so_far.can_go_on
 
+    def _tell(self) -> None:
+        """What was spliced is told to those who did not see it."""
+        splice, self._splice = self._splice, None
+        delta = None if splice is None else splice.told()
+        if delta is not None:
+            if self._course is not None:
+                self._course.events([delta])
+            self._encoder.encode([delta])
+
     def _take(self, events: list[ev.Event]) -> bytes:
+        if self._splice is not None:
+            self._tell()
         if self._course is not None:
             events = self._course.events(events)
         for event in events:

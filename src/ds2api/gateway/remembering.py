@@ -24,6 +24,7 @@ class Listener:
     """Watches one answer made by `target`; `keep` once it is complete. Only the first choice: no client that sends
     several on has one past. `wants_thoughts`: the provider takes its thoughts back without a proof, too."""
 
+    only_listens = True
     __slots__ = ("_calls", "_hears_text", "_length", "_reasoning", "_seals", "_target", "_text", "_wants_thoughts")
 
     def __init__(self, target: Target, *, wants_thoughts: bool, hears_text: bool) -> None:

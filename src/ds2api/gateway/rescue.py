@@ -93,6 +93,7 @@ class Cut:
 class SoFar:
     """A `course.Step` that keeps what the client has got. `before`: where an earlier attempt broke off."""
 
+    only_listens = True
     __slots__ = ("_before", "_has_thoughts", "_is_plain", "_length", "_part", "_parts", "_texts")
 
     def __init__(self, before: Cut | None = None) -> None:
@@ -159,6 +160,7 @@ class Joint:
     """A `course.Step` that makes an answer the continuation of one that broke off at `cut`. `own` is what it cost
     itself."""
 
+    only_listens = False
     __slots__ = ("_beginning", "_closed", "_cut", "_dropped", "_numbers", "_space", "_text", "own")
 
     def __init__(self, cut: Cut, *, echoes: bool) -> None:

@@ -38,6 +38,8 @@ class CallFinder:
     """One for each answer. `tools` are the names of the tools that were offered, `custom` those that take free text;
     `new_id` gives unguessable tails for the ids of calls."""
 
+    only_listens = False
+
     def __init__(self, tools: Iterable[str], custom: Iterable[str], new_id: Callable[[], str]) -> None:
         self.losses: list[Loss] = []
         self._tools = frozenset(tools)

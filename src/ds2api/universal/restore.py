@@ -31,6 +31,8 @@ class Restorer:
     """Applies one `Restore` to one answer. A stop sequence that is met ends it here, with `Finished` and `Ended`
     (whoever drives the stream then leaves the provider), and nothing that follows is let through but its usage."""
 
+    only_listens = False
+
     def __init__(self, restore: Restore) -> None:
         self._restore = restore
         self._custom: dict[int, list[str]] = {}  # open custom calls: their JSON so far

@@ -27,6 +27,11 @@ class Sequencer:
         self._waiting: dict[int, list[ev.Event]] = {}  # part → its events, in order of appearance
         self._closed: set[int] = set()  # parts that waited and are complete
 
+    @property
+    def current(self) -> int | None:
+        """The part that goes straight through."""
+        return self._current
+
     def order(self, events: list[ev.Event]) -> list[ev.Event]:
         """The same events, parts one after the other."""
         ordered: list[ev.Event] = []

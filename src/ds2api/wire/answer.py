@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ds2api.wire.codings import CodingError, InflatedTooLarge, Inflater, UnknownCoding, coding_of
 from ds2api.wire.errors import AnswerTooLarge, BrokenAnswer, Disconnected, LocalError, PeerError, ReadTimeout
-from ds2api.wire.framing import BodyReader, Framing, FramingError, make_reader
+from ds2api.wire.framing import BodyReader, ChunkedReader, Framing, FramingError, make_reader
 from ds2api.wire.heads import ResponseHead
 
 if TYPE_CHECKING:
@@ -120,10 +120,24 @@ class Answer:
         self._on_data, self._on_end = on_data, on_end
         self.resume()
 
+    def offer(self, take: Callable[[bytes], bool] | None) -> None:
+        """Show `take` the next reads as they come, framing and all, before anything else looks at them: it says
+        whether it has dealt with one, which must be nothing but whole chunks. The first that it does not want goes the
+        usual way, and it is asked no more. Nor behind `pause`, or where a read would not begin with a chunk: then this
+        is without effect. Called from `on_data`.
+        """
+        connection, reader = self._connection, self._reader
+        if connection is None:
+            return
+        is_plain = self._inflater is None and self._fault is None and not self._paused and not self._held
+        is_ready = is_plain and isinstance(reader, ChunkedReader) and reader.is_between_chunks
+        connection.shortcut = take if is_ready else None
+
     def pause(self) -> None:
         """Stop reading. Nothing is handed over until `resume`, but an end behind the last byte may be told."""
         self._paused = True
         if self._connection is not None:
+            self._connection.shortcut = None
             self._connection.pause()
 
     def resume(self) -> None:

@@ -137,6 +137,17 @@ class Incoming:
         connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self.last_write_at = connection.now()
 
+    @property
+    def is_chunked(self) -> bool:
+        """The body goes out in chunks, and is not over."""
+        return self._chunked and not self.finished
+
+    def write_chunks(self, data: bytes) -> None:
+        """As `write`, for bytes that are whole chunks already. Only while `is_chunked`."""
+        connection = self._connection
+        connection.write(data)
+        self.last_write_at = connection.now()
+
     def finish(self) -> None:
         """End the body. Raises `LocalError` before `start` and for a second end; without effect after `abort`."""
         if self.aborted:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from ds2api.wire.answer import Answer
@@ -71,6 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reading_paused = False
         self._session_kept = False
         self.reused = False
+        self.shortcut: Callable[[bytes], bool] | None = None  # see `Answer.offer`; only ever set in BODY
         self.state = UpstreamState.RESERVED
 
     # --- the transport's side ---
@@ -80,6 +82,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool.connection_opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.shortcut is not None:  # --- hot: nearly every event of a stream ends here ---
+            if self.shortcut(data):
+                return
+            self.shortcut = None
         if self.state is UpstreamState.BODY:
             assert self._answer is not None
             self._answer.take(data)
@@ -170,7 +176,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def answer_complete(self, rest: bytes) -> None:
         """The answer's body was read to its end; `rest` is what stood behind it."""
-        self._answer = None
+        self._answer = self.shortcut = None
         assert self._transport is not None
         self._keep_session()
         if not self._keep_alive or rest or self._transport.get_write_buffer_size() or self._transport.is_closing():
@@ -274,7 +280,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _enter_closed(self, error: PeerError | None = None) -> None:
         was, self.state = self.state, UpstreamState.CLOSED
         self._stop_deadline()
-        self._answer = None
+        self._answer = self.shortcut = None
         if was is UpstreamState.IDLE:
             self._pool.forget(self)
         if self._waiter is not None and not self._waiter.done():

@@ -127,13 +127,22 @@ class ChatDecoder:
     """See `contract.Decoder`. One for each stream."""
 
     __slots__ = (
-        "_at_end", "_choices", "_done", "_framed", "_known", "_parser", "_parts", "_pending", "_said", "_started",
+        "_at_end",
+        "_choices",
+        "_done",
+        "_known",
+        "_parser",
+        "_parts",
+        "_pending",
+        "_said",
+        "_started",
         "_usage",
+        "framed",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = SseParser()
-        self._framed = FramedReader(self._read)
+        self.framed = FramedReader(self._read)
         self._at_end = False  # the bytes are over: what cannot be read was cut, not broken
         self._choices: dict[int, _Choice] = {}
         self._parts = 0
@@ -149,7 +158,7 @@ class ChatDecoder:
         out: list[ev.Event] = []
         if self._done:
             return out
-        self._framed.feed(data, out)
+        self.framed.feed(data, out)
         return out
 
     def end(self) -> list[ev.Event]:
@@ -158,7 +167,7 @@ class ChatDecoder:
         if self._done:
             return out
         self._at_end = True
-        if self._framed.finish(out):
+        if self.framed.finish(out):
             return out
         for one in self._parser.end():
             if self._event(one, out):

@@ -26,7 +26,7 @@ from ds2api.dialects.chat.answer_out import (
 )
 from ds2api.dialects.chat.errors import error_object
 from ds2api.dialects.chat.finish import finish_loss, finish_word, malformed_call, refusal_text
-from ds2api.dialects.contract import Asker
+from ds2api.dialects.contract import Around, Asker
 from ds2api.dialects.loss_lines import loss_lines
 from ds2api.dialects.openai_usage import written_usage
 from ds2api.universal import events as ev
@@ -35,8 +35,6 @@ from ds2api.universal.parts import Citation
 from ds2api.universal.usage import Usage
 
 __all__ = ["ChatEncoder"]
-
-_DELTAS = (ev.TextDelta, ev.ReasoningDelta, ev.ArgumentsDelta)
 
 
 @dataclass(slots=True)
@@ -97,7 +95,7 @@ class ChatEncoder:
         for event in events:
             if self._over:
                 break
-            if isinstance(event, _DELTAS):
+            if isinstance(event, ev.DELTAS):
                 part = parts.get(event.part)
                 if part is not None:
                     text = event.text
@@ -110,6 +108,13 @@ class ChatEncoder:
             else:
                 self._other(event, out)
         return b"".join(out)
+
+    def around(self, delta: ev.Delta) -> Around | None:
+        """See `contract.Encoder`."""
+        part = self._parts.get(delta.part)
+        if part is None or part.middle or part.owner.logprobs is not None or self._over:
+            return None
+        return Around(part.head, part.tail)
 
     def alive(self) -> bytes:
         """A comment, which every chat SDK skips."""

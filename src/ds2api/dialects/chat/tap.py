@@ -40,21 +40,21 @@ _LESSONS = 32
 class ChatTap(RelayTap):
     """See `contract.Tap`. One for each stream."""
 
-    __slots__ = ("_finished", "_has_no_usage", "_lessons", "_strip_usage")
+    __slots__ = ("_finished", "_lessons", "_strip_usage", "removed")
 
     marker = b"data: [DONE]\n\n"
 
     def __init__(self, *, strip_usage: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         super().__init__(limit_bytes)
         self._strip_usage = strip_usage
-        self._has_no_usage = False  # the provider puts a null on every chunk, which the client did not ask for
+        self.removed = b""  # the null that a provider puts on every chunk, and the client did not ask for
         self._finished: dict[int, bool] = {}  # choices of which something telling was read → they are finished
         self._lessons = _LESSONS
 
     def forward(self, data: bytes) -> bytes:
         """See `contract.Tap`."""
         passed = super().forward(data)
-        return passed.replace(_NO_USAGE, b"") if self._has_no_usage else passed
+        return passed.replace(self.removed, b"") if self.removed else passed
 
     def note(self, data: bytes, name: bytes) -> bool:
         """See `RelayTap`."""
@@ -72,8 +72,8 @@ class ChatTap(RelayTap):
             return True
         choices = chunk.get("choices")
         usage = chunk.get("usage")
-        if usage is None and "usage" in chunk:
-            self._has_no_usage = self._strip_usage
+        if usage is None and "usage" in chunk and self._strip_usage:
+            self.removed = _NO_USAGE
         groq = chunk.get("x_groq")
         if not usage and isinstance(groq, dict):
             usage = groq.get("usage")

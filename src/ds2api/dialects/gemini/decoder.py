@@ -60,14 +60,24 @@ class GeminiDecoder:
     """See `contract.Decoder`. One for each stream."""
 
     __slots__ = (
-        "_at_end", "_candidates", "_feedback", "_framed", "_is_over", "_is_started", "_is_whole", "_known", "_latest",
+        "_at_end",
+        "_candidates",
+        "_feedback",
+        "_is_over",
+        "_is_started",
+        "_is_whole",
+        "_known",
+        "_latest",
         "_parser",
-        "_parts", "_response_id", "_usage",
+        "_parts",
+        "_response_id",
+        "_usage",
+        "framed",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = SseParser()
-        self._framed = FramedReader(self._read)
+        self.framed = FramedReader(self._read)
         self._candidates: dict[int, _Candidate] = {}
         self._parts = 0
         self._is_started = False
@@ -84,7 +94,7 @@ class GeminiDecoder:
         """See `contract.Decoder`."""
         out: list[ev.Event] = []
         if not self._is_over:
-            self._framed.feed(data, out)
+            self.framed.feed(data, out)
             self._measure(out)
         return out
 
@@ -95,7 +105,7 @@ class GeminiDecoder:
             return out
         self._at_end = True
         self._count()
-        if not self._framed.finish(out):
+        if not self.framed.finish(out):
             for event in self._parser.end():
                 if self._event(event, out):
                     break
@@ -316,7 +326,7 @@ class GeminiDecoder:
 
     def _count(self) -> None:
         """Take the counts of the last event that the frame took."""
-        event, self._framed.latest = self._framed.latest, b""
+        event, self.framed.latest = self.framed.latest, b""
         if event:
             self._latest = jsons.parse_event(event.partition(b"data:")[2]).get("usageMetadata") or {}
 

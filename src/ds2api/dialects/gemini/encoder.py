@@ -19,7 +19,7 @@ from typing import Any, assert_never
 
 from ds2api import jsons
 from ds2api.dialects.arguments import RAW_REASON, as_object
-from ds2api.dialects.contract import Asker
+from ds2api.dialects.contract import Around, Asker
 from ds2api.dialects.gemini.errors import error_object
 from ds2api.dialects.gemini.fields import NAME, own_fields
 from ds2api.dialects.gemini.finish import finish_word
@@ -105,6 +105,13 @@ class GeminiEncoder:
                 self._other(event, out)
         self._flush(out)
         return b"".join(out)
+
+    def around(self, delta: ev.Delta) -> Around | None:
+        """See `contract.Encoder`."""
+        part = self._parts.get(delta.part)
+        if part is None or isinstance(delta, ev.ArgumentsDelta) or self._is_array or self._is_over:
+            return None
+        return Around(self._before + part.head, part.tail + self._after, joins=True)
 
     def alive(self) -> bytes:
         """See `contract.Encoder`."""

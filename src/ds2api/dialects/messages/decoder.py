@@ -65,7 +65,7 @@ class MessagesDecoder:
     """Feed bytes, get events; `end` when the bytes are over. The same events for any cut."""
 
     def __init__(self) -> None:
-        self._framed = FramedReader(self._read)
+        self.framed = FramedReader(self._read)
         self._parser = SseParser()
         self._is_over = False
         self._at_end = False  # the bytes are over: what cannot be read was cut, not broken
@@ -82,7 +82,7 @@ class MessagesDecoder:
         out: list[ev.Event] = []
         if self._is_over:
             return out
-        self._framed.feed(data, out)
+        self.framed.feed(data, out)
         return out
 
     def _read(self, data: bytes, out: list[ev.Event]) -> bool:
@@ -100,7 +100,7 @@ class MessagesDecoder:
         if self._is_over:
             return out
         self._at_end = True
-        if not self._framed.finish(out):
+        if not self.framed.finish(out):
             try:
                 self._take(self._parser.end(), out)
             except EventTooLarge as error:

@@ -21,7 +21,7 @@ from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.arguments import RAW_REASON, as_object
-from ds2api.dialects.contract import Asker
+from ds2api.dialects.contract import Around, Asker
 from ds2api.dialects.loss_lines import loss_lines
 from ds2api.dialects.messages import proofs
 from ds2api.dialects.messages.citations import write_citation
@@ -100,6 +100,14 @@ class MessagesEncoder:
             else:
                 self._other(event, out)
         return b"".join(out)
+
+    def around(self, delta: ev.Delta) -> Around | None:
+        """See `contract.Encoder`."""
+        is_open = self._is_open and self._sequencer.current == delta.part and not self._is_over
+        is_held = self._kind == "call" and (self._is_held or not self._arguments)
+        if not is_open or is_held or not self._delta:
+            return None
+        return Around(self._delta, _CLOSE)
 
     def alive(self) -> bytes:
         """A ping; before the message began a comment, since a client expects `message_start` first."""

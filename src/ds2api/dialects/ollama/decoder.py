@@ -31,6 +31,7 @@ _KNOWN = ENVELOPE | set(FIGURES)
 class OllamaDecoder:
     """See `contract.Decoder`. One for each answer."""
 
+    framed = None
     __slots__ = ("_done", "_has_calls", "_is_started", "_kind", "_lines", "_part")
 
     def __init__(self) -> None:

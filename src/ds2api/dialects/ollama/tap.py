@@ -23,6 +23,7 @@ __all__ = ["OllamaTap"]
 class OllamaTap:
     """See `contract.Tap`. One for each stream."""
 
+    removed = b""
     answer_id: str | None = None  # nothing can be asked for again here
 
     def __init__(self) -> None:
@@ -48,6 +49,15 @@ class OllamaTap:
         if is_whole and len(passed) == len(lines):
             return data
         return b"".join(line + b"\n" for line in passed)
+
+    @property
+    def skippable(self) -> bytes:
+        """See `contract.Tap`."""
+        return b"\n" if self.content_seen and not self._lines.holds and not self._is_over() else b""
+
+    def skip(self, events: list[bytes]) -> bool:
+        """See `contract.Tap`."""
+        return all(map(_tells_nothing, events))
 
     def end(self) -> bytes:
         """See `contract.Tap`. The last line may lack its end."""

@@ -86,13 +86,22 @@ class ResponsesDecoder:
     """See `contract.Decoder`. One for each stream."""
 
     __slots__ = (
-        "_at_end", "_done", "_framed", "_has_calls", "_has_refusal", "_items", "_latest", "_parser", "_places",
-        "_started", "_total",
+        "_at_end",
+        "_done",
+        "_has_calls",
+        "_has_refusal",
+        "_items",
+        "_latest",
+        "_parser",
+        "_places",
+        "_started",
+        "_total",
+        "framed",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = SseParser()
-        self._framed = FramedReader(self._read)
+        self.framed = FramedReader(self._read)
         self._at_end = False  # the bytes are over: what cannot be read was cut, not broken
         self._done = False
         self._started = False
@@ -107,7 +116,7 @@ class ResponsesDecoder:
         """See `contract.Decoder`."""
         out: list[ev.Event] = []
         if not self._done:
-            self._framed.feed(data, out)
+            self.framed.feed(data, out)
         return out
 
     def end(self) -> list[ev.Event]:
@@ -116,7 +125,7 @@ class ResponsesDecoder:
         if self._done:
             return out
         self._at_end = True
-        if not self._framed.finish(out):
+        if not self.framed.finish(out):
             for event in self._parser.end():
                 if self._event(event, out):
                     return out

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ds2api import jsons
-from ds2api.dialects.contract import Asker
+from ds2api.dialects.contract import Around, Asker
 from ds2api.dialects.loss_lines import loss_lines
 from ds2api.dialects.responses import proofs
 from ds2api.dialects.responses.answer import response_head
@@ -41,7 +41,6 @@ Item = dict[str, Any]
 
 _NUMBER = b',"sequence_number":%d}\n\n'
 _CUT = frozenset({"length", "context_full", "content_filter"})
-_DELTAS = (ev.TextDelta, ev.ReasoningDelta, ev.ArgumentsDelta)
 
 # The kinds of parts in an item: the type of the part, its events' stem, the name of its text.
 _CONTENT = {"text": ("output_text", "text"), "refusal": ("refusal", "refusal"), "thought": ("reasoning_text", "text")}
@@ -83,6 +82,7 @@ class ResponsesEncoder:
         self._sequencer = Sequencer()
         self._namespaces = namespaces_of(asker.request)
         self._number = 0  # of the next event
+        self._lent: Around | None = None  # by whom events may have been written
         self._response: Item = {}  # its head; empty until it began
         self._output: list[Item] = []  # items that are done
         self._items = 0  # that began
@@ -104,9 +104,12 @@ class ResponsesEncoder:
         """See `contract.Encoder`."""
         if self._is_over:
             return b""
+        lent, self._lent = self._lent, None
+        if lent is not None and lent.number is not None and lent.number > self._number:
+            self._number = lent.number - 1  # what is given now was written
         out: list[bytes] = []
         for event in self._sequencer.order(list(events)):
-            if isinstance(event, _DELTAS):
+            if isinstance(event, ev.DELTAS):
                 if not event.text or event.choice:
                     continue
                 if not self._before:
@@ -120,6 +123,13 @@ class ResponsesEncoder:
             else:
                 self._other(event, out)
         return b"".join(out)
+
+    def around(self, delta: ev.Delta) -> Around | None:
+        """See `contract.Encoder`."""
+        if not self._before or self._logprobs or self._sequencer.current != delta.part or self._is_over:
+            return None
+        self._lent = Around(self._before, self._after, self._number)
+        return self._lent
 
     def alive(self) -> bytes:
         """A comment, which every SDK skips."""
