@@ -1,0 +1,275 @@
+"""What the hot path costs in counts that no clock and no neighbour can disturb: Python calls a request and an event,
+by function; writes and reads a stream; JSON documents read a stream.
+
+    PYTHONPATH=src python -m bench.counts "stream chat→messages"      (by function; without a name: the table)
+
+Gateway, mock and client are in one loop and one thread, in lockstep: the mock sends an event when the client has the
+one before, so that each comes alone, and every run counts the same. Only calls into `ds2api` count; what they cost is
+in `bench/parts.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from functools import lru_cache
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import ds2api
+from bench.parts import asker, stream
+from ds2api.dialects.registry import DIALECTS
+from ds2api.universal import events as ev
+from ds2api.universal.response import fold
+from ds2api.universal.usage import Usage
+
+__all__ = ["Counts", "WORKLOADS", "count"]
+
+KEY = "ds2-counted-caller-key"
+SOURCE = str(Path(ds2api.__file__).parent) + "/"
+WARM, COUNTED = 3, 10
+_TURNS = 20  # of the loop in which an event may reach the client; some make no bytes
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+    "gemini": "/v1beta/models/{model}:{verb}",
+    "ollama": "/api/chat",
+    "mistral": "/mistral/v1/chat/completions",
+}
+MARKS = {"/messages": "messages", "/responses": "responses", "enerateContent": "gemini", "/api/chat": "ollama"}
+# Upstreams: Mistral's is chat's.
+UPSTREAMS = ("chat", "responses", "messages", "gemini", "ollama")
+WORKLOADS = {
+    f"{kind} {client}→{upstream}": (kind, client, upstream)
+    for kind in ("JSON", "stream")
+    for client in PATHS
+    for upstream in UPSTREAMS
+}
+
+
+@dataclass
+class Counts:
+    """Of one request (of `COUNTED`), or one event in the middle of a stream. `calls` by function."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    request_calls: float = 0.0
+    event_calls: float = 0.0
+
+
+def body_of(client: str, model: str, *, streams: bool) -> bytes:
+    said = '"content":"Question number 1"'
+    match client:
+        case "gemini":
+            return b'{"contents":[{"role":"user","parts":[{"text":"Question number 1"}]}]}'
+        case "responses":
+            turns = f'"input":[{{"role":"user",{said}}}]'
+        case "messages":
+            turns = f'"max_tokens":1000,"messages":[{{"role":"user",{said}}}]'
+        case _:
+            turns = f'"messages":[{{"role":"user",{said}}}]'
+    return f'{{"model":"{model}","stream":{str(streams).lower()},{turns}}}'.encode()
+
+
+def request_of(client: str, model: str, *, streams: bool) -> bytes:
+    body = body_of(client, model, streams=streams)
+    verb = "streamGenerateContent?alt=sse" if streams else "generateContent"
+    target = PATHS[client].format(model=model, verb=verb)
+    head = (
+        f"POST {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+@lru_cache
+def answer_of(upstream: str) -> bytes:
+    """A small answer in one piece."""
+    events: list[ev.Event] = [ev.Started("id", "m", 1), ev.PartStarted(0, "text"), ev.TextDelta(0, "A small answer.")]
+    events += [ev.PartFinished(0), ev.Finished("stop"), ev.UsageSeen(Usage(input_uncached=9, output_text=4)), ev.Ended()]
+    body, _ = DIALECTS[upstream].write_response(fold(events), asker())
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+streams_of = lru_cache(stream)
+
+
+class Mock(asyncio.Protocol):
+    """Answers a request at once, or with a stream whose next event leaves by `more`."""
+
+    streaming: Mock | None = None  # the one that has begun a stream
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        self.held = b""
+        self.events: list[bytes] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.held += data
+        head, found, body = self.held.partition(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        if not found or len(body) < int(length or 0):
+            return
+        target = head.partition(b"\r\n")[0].decode()
+        name = next((name for mark, name in MARKS.items() if mark in target), "chat")
+        self.held = b""
+        if b"streamG" in head or b'"stream":true' in body or b'"stream": true' in body:
+            kind = DIALECTS[name].stream_type.encode()
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n" % kind
+            self.transport.write(head)
+            self.events = [event for event in streams_of(name) if event]
+            Mock.streaming = self
+        else:
+            self.transport.write(answer_of(name))
+
+    def more(self) -> bool:
+        """Send the next event. Whether there was one."""
+        if not self.events:
+            return False
+        event = self.events.pop(0)
+        last = b"" if self.events else b"0\r\n\r\n"
+        self.transport.write(b"%x\r\n%b\r\n%b" % (len(event), event, last))
+        return True
+
+
+class Client(asyncio.Protocol):
+    """One connection to the gateway. `received` counts its reads."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        self.data = bytearray()
+        self.received = 0
+        self.arrived = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self.received += 1
+        self.arrived.set()
+
+    async def wait(self, enough: Callable[[bytearray], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not enough(self.data):
+                self.arrived.clear()
+                await self.arrived.wait()
+
+
+def is_counted(code: CodeType) -> bool:
+    """Ours, what dataclasses make for us, and h11."""
+    return code.co_filename.startswith((SOURCE, "<string>")) or "/h11/" in code.co_filename
+
+
+def is_whole(data: bytearray) -> bool:
+    head, found, body = bytes(data).partition(b"\r\n\r\n")
+    if not found:
+        return False
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(f"not served: {bytes(data[:500])!r}")
+    length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return len(body) == int(length) if length else body.endswith(b"0\r\n\r\n")
+
+
+async def exchange(client: Client, request: bytes, *, streams: bool, on_event: Callable[[int], None]) -> None:
+    """One request and its whole answer; `on_event` hears of each event before it is sent."""
+    client.data.clear()
+    client.transport.write(request)
+    number = 0
+    if streams:
+        while Mock.streaming is None:
+            await asyncio.sleep(0)
+        mock, Mock.streaming = Mock.streaming, None
+        size = -1
+        while mock.more():
+            on_event(number)
+            number += 1
+            size = len(client.data)
+            for _ in range(_TURNS):
+                if len(client.data) > size:
+                    break
+                await asyncio.sleep(0)
+    await client.wait(is_whole)
+
+
+def config(port: int) -> dict[str, Any]:
+    url = f"http://127.0.0.1:{port}"
+    accounts = [{"name": name, "key_env": f"KEY_{name.upper()}"} for name in "abc"]
+    return {
+        "listen": "127.0.0.1:0",
+        "log": "json",
+        "providers": {f"up{one}": {"dialects": [one], "base_url": url, "accounts": accounts} for one in UPSTREAMS},
+        "models": {f"{one}-*": f"up{one}/*" for one in UPSTREAMS},
+        "callers": {"counted": {"key_env": "KEY_CALLER"}},
+    }
+
+
+ENVIRONMENT = {f"KEY_{name.upper()}": f"sk-counted-0123456789abcde{name}" for name in "abc"} | {"KEY_CALLER": KEY}
+
+
+async def _count(kind: str, client_name: str, upstream: str) -> Counts:
+    loop = asyncio.get_running_loop()
+    counts = Counts()
+    seen: Counter[CodeType] = Counter()
+
+    def profiled(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            seen[frame.f_code] += 1
+
+    async with AsyncExitStack() as stack:
+        mock = await loop.create_server(Mock, "127.0.0.1", 0)
+        stack.push_async_callback(mock.wait_closed)
+        stack.callback(mock.close)
+        table = config(mock.sockets[0].getsockname()[1])
+        made = ds2api.from_mapping(table, ENVIRONMENT)
+        gateway = await stack.enter_async_context(
+            ds2api.Gateway(made, log_stream=io.StringIO(), grace_s=1.0, environment={})
+        )
+        port = int(gateway.url.rpartition(":")[2])
+        _, client = await loop.create_connection(Client, "127.0.0.1", port)
+        stack.callback(client.transport.close)
+        request = request_of(client_name, f"{upstream}-m", streams=kind == "stream")
+        seen_before: list[dict[CodeType, int]] = []
+
+        def on_event(number: int) -> None:
+            seen_before.append(dict(seen))
+
+        for number in range(WARM + COUNTED):
+            if number == WARM:
+                seen.clear()
+                sys.setprofile(profiled)
+            await exchange(client, request, streams=kind == "stream", on_event=on_event)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        sys.setprofile(None)
+        for code, number in seen.items():
+            if is_counted(code):
+                name = f"{code.co_filename.removeprefix(SOURCE)}:{code.co_qualname}"
+                counts.calls[name] += number
+        counts.request_calls = sum(counts.calls.values()) / COUNTED
+        if kind == "stream":  # of the last stream, its second half
+            first, last = seen_before[-100], seen_before[-20]
+            grown = {code: number - first.get(code, 0) for code, number in last.items() if is_counted(code)}
+            counts.event_calls = sum(grown.values()) / 80
+    return counts
+
+
+def count(name: str) -> Counts:
+    """The counts of one of `WORKLOADS`."""
+    return asyncio.run(_count(*WORKLOADS[name]))
+
+
+def main() -> None:
+    for name in sys.argv[1:] or WORKLOADS:
+        counts = count(name)
+        print(f"{name:<28}{counts.request_calls:10.1f} calls{counts.event_calls:8.1f} an event")
+        if sys.argv[1:]:
+            for function, number in counts.calls.most_common():
+                print(f"{number / COUNTED:8.1f} {function}")
+
+
+if __name__ == "__main__":
+    main()
