@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from functools import lru_cache
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -92,7 +92,12 @@ def request_of(client: str, model: str, *, streams: bool) -> bytes:
 def answer_of(upstream: str) -> bytes:
     """A small answer in one piece."""
     events: list[ev.Event] = [ev.Started("id", "m", 1), ev.PartStarted(0, "text"), ev.TextDelta(0, "A small answer.")]
-    events += [ev.PartFinished(0), ev.Finished("stop"), ev.UsageSeen(Usage(input_uncached=9, output_text=4)), ev.Ended()]
+    events += [
+        ev.PartFinished(0),
+        ev.Finished("stop"),
+        ev.UsageSeen(Usage(input_uncached=9, output_text=4)),
+        ev.Ended(),
+    ]
     body, _ = DIALECTS[upstream].write_response(fold(events), asker())
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
@@ -180,9 +185,11 @@ async def exchange(client: Client, request: bytes, *, streams: bool, on_event: C
     client.transport.write(request)
     number = 0
     if streams:
-        while Mock.streaming is None:
-            await asyncio.sleep(0)
+        for _ in range(_TURNS * 10):
+            if Mock.streaming is None:
+                await asyncio.sleep(0)
         mock, Mock.streaming = Mock.streaming, None
+        assert mock is not None, bytes(client.data)
         size = -1
         while mock.more():
             on_event(number)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds2api.wire import heads
 from ds2api.wire.errors import PeerError
 from ds2api.wire.heads import HeadBuffer, RequestHead, RequestParser, first_line, parse_request, parse_response
 from ds2api.wire.settings import Limits
@@ -231,12 +232,12 @@ def test_heads_come_out_the_same_for_any_cut(places: list[int]) -> None:
     data = request("a: b") + request("c: d", line="GET /2 HTTP/1.1") + b"body"
     ends = sorted({place % len(data) for place in places} | {0, len(data)})
     buffer = HeadBuffer(LIMITS, for_requests=True)
-    heads = []
+    found = []
     for start, end in itertools.pairwise(ends):
         buffer.feed(data[start:end])
         while (raw := buffer.take_head()) is not None:
-            heads.append(raw)
-    assert heads == [request("a: b"), request("c: d", line="GET /2 HTTP/1.1")]
+            found.append(raw)
+    assert found == [request("a: b"), request("c: d", line="GET /2 HTTP/1.1")]
     assert buffer.take_rest() == b"body"
     assert len(buffer) == 0
 
@@ -273,9 +274,9 @@ SIMILAR = st.builds(
 
 
 @given(st.lists(SIMILAR, max_size=8))
-def test_remembering_the_last_head_changes_nothing(heads: list[bytes]) -> None:
+def test_remembering_the_last_head_changes_nothing(sent: list[bytes]) -> None:
     parser = RequestParser(LIMITS)
-    for head in heads:
+    for head in sent:
         assert outcome(parser.parse, head) == outcome(lambda data: parse_request(data, LIMITS), head)
 
 
@@ -285,6 +286,44 @@ def test_a_remembered_head_is_not_shared() -> None:
     second = parser.parse(request("Content-Length: 66"))
     assert (first.framing.length, second.framing.length) == (5, 66)
     assert (first.headers["content-length"], second.headers["content-length"]) == ("5", "66")
+
+
+NAME = st.sampled_from(["A", "x-b", "Content-Length", "transfer-encoding", "Host", "Connection", "a b", "", "é", "x@y"])
+VALUE = st.sampled_from(
+    ["1", "chunked", "Chunked", " two  words ", "\tt", "", "h", "5, 5", "é", "close", "a:b", "0" * 19]
+)
+FIELDS = st.lists(st.builds("{}:{}{}".format, NAME, st.sampled_from(["", " ", "  ", "\t"]), VALUE), max_size=4)
+
+
+@given(FIELDS, st.sampled_from(["GET / HTTP/1.1", "POST /a?b HTTP/1.1", "POST /a HTTP/1.0"]))
+def test_a_plain_request_head_is_read_as_h11_reads_it(lines: list[str], line: str) -> None:
+    head = request(*lines, line=line)
+    ours = outcome(lambda data: parse_request(data, LIMITS), head)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads, "_plain_fields", lambda head: None)
+        assert outcome(lambda data: parse_request(data, LIMITS), head) == ours
+
+
+@given(
+    FIELDS, st.sampled_from(["HTTP/1.1 200 OK", "HTTP/1.1 204 ", "HTTP/1.1 500", "HTTP/1.0 200 OK", "HTTP/1.1 100 C"])
+)
+def test_a_plain_answers_head_is_read_as_h11_reads_it(lines: list[str], line: str) -> None:
+    def outcome_of_answer() -> object:
+        try:
+            head = parse_response(response(*lines, line=line), "GET", LIMITS)
+        except PeerError as error:
+            return (error.status_hint, error.message)
+        return head.status, head.http_version, head.headers.items_list, head.framing, head.keep_alive
+
+    ours = outcome_of_answer()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads, "_plain_fields", lambda head: None)
+        assert outcome_of_answer() == ours
+
+
+def test_the_usual_heads_are_plain() -> None:
+    assert heads._plain_fields(request("Content-Length: 5", "user-agent: OpenAI/Python 3.57.0 (x; y)")) is not None
+    assert heads._plain_fields(response("transfer-encoding: chunked", "content-type: text/event-stream")) is not None
 
 
 def test_first_lines_give_a_refusal_its_shape() -> None:

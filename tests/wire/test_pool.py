@@ -51,11 +51,19 @@ class FakeWheel:
     def after(self, seconds: float, callback: Any) -> Any:
         class Deadline:
             is_pending = True
+            is_held = False
+            seconds = 1.0
 
             def fire(self) -> None:
-                if self.is_pending:
+                if self.is_pending and not self.is_held:
                     self.is_pending = False
                     callback()
+
+            def hold(self) -> None:
+                self.is_held = True
+
+            def restart(self, seconds: float) -> None:
+                self.is_held = False
 
             def cancel(self) -> None:
                 self.is_pending = False

@@ -95,6 +95,50 @@ def test_a_cancelled_deadline_is_gone_at_once(loop: HandLoop, wheel: TimerWheel)
     assert not deadlines[0].is_pending
 
 
+def test_a_held_deadline_waits_for_its_restart(loop: HandLoop, wheel: TimerWheel) -> None:
+    fired: list[float] = []
+    deadline = wheel.after(2, lambda: fired.append(loop.now))
+    loop.turn_to(1_001)
+    deadline.hold()
+    loop.turn_to(1_100)
+    assert not fired
+    deadline.restart(3)
+    loop.turn_to(1_102.9)
+    assert not fired
+    loop.turn_to(1_103.1)
+    assert len(fired) == 1
+    deadline.restart(1)
+    loop.turn_to(1_200)
+    assert len(fired) == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(["hold", "restart", "touch"]), st.integers(1, 400), st.integers(1, 100))))
+def test_a_deadline_that_comes_and_goes_is_never_early_and_hardly_late(steps: list[tuple[str, int, int]]) -> None:
+    loop = HandLoop()
+    wheel = TimerWheel(loop)
+    fired: list[float] = []
+    deadline = wheel.after(50, lambda: fired.append(loop.now))
+    began_at, seconds, is_held = loop.now, 50.0, False
+    for kind, amount, later in [*steps, ("restart", 7, 400)]:
+        if kind == "hold":
+            deadline.hold()
+            is_held = True
+        elif kind == "restart":
+            deadline.restart(amount / 4)
+            began_at, seconds, is_held = loop.now, amount / 4, False
+        elif not is_held:
+            deadline.touch()
+            began_at = loop.now
+        loop.turn_to(loop.now + later / 4)
+        if fired:
+            break
+        # Two of the buckets that a limit of a minute or more has.
+        assert is_held or loop.now <= began_at + seconds + 8
+    assert not is_held
+    assert fired
+    assert began_at + seconds <= fired[0] <= began_at + seconds + 8
+
+
 def test_many_exchanges_leave_few_buckets(loop: HandLoop, wheel: TimerWheel) -> None:
     for _ in range(50_000):
         loop.now += 0.01

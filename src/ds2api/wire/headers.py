@@ -59,6 +59,13 @@ class Headers(Mapping[str, str]):
         # Names only: a value may be a key, and reprs end up in logs.
         return f"Headers({', '.join(self)})"
 
+    def replaced(self, name: str, value: str) -> Headers:
+        """The same with another `value` of `name`, which stands once."""
+        other = Headers.__new__(Headers)
+        other.items_list = [(known, value if known == name else old) for known, old in self.items_list]
+        other._first = {**self._first, name: value}
+        return other
+
     def all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
         if name not in self._first:

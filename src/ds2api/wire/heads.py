@@ -1,9 +1,10 @@
 """Heads, from bytes to something checked: where one ends, which bytes it may hold, what h11 makes of it.
 
-h11 parses every head that comes from outside, but it lets pass (tried with 0.16) what two parsers read in two ways:
-lines that end in a bare LF, folded lines, any size that arrives in one read, thousands of fields, repeated lengths.
-So `HeadBuffer` finds the end and refuses by size, `check_head` looks at the bytes, and the framing fields are judged
-as they stand on the wire, before h11, which is then given exactly one head and no byte more.
+h11 parses every head from outside, but for those whose every line is of the plainest form: there is only one way to
+read them (`_plain_fields`; the tests hold it to h11). And h11 lets pass (tried with 0.16) what two parsers read in two
+ways: lines that end in a bare LF, folded lines, any size that arrives in one read, thousands of fields, repeated
+lengths. So `HeadBuffer` finds the end and refuses by size, `check_head` looks at the bytes, and the framing fields are
+judged as they stand on the wire, before h11, which is then given exactly one head and no byte more.
 
 Everything is refused with a `PeerError` that holds the status for a client; `upstream_connection` turns it into a
 `BrokenAnswer`.
@@ -38,6 +39,11 @@ _PORT = r"(?::[0-9]{0,5})?"
 _NAME = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _HOST = re.compile(_NAME + _PORT + r"|\[[0-9A-Fa-f:.]+\]" + _PORT)
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)([/?].*)?")
+_PLAIN_FIELD = re.compile(r"(?<=\n)([-!#$%&'*+.^_`|~0-9A-Za-z]+):[ \t]?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r")
+_PLAIN_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) [ -~]*\r\n")
+# Of the fields that h11 judges, and what it takes without a word.
+_FRAMING_NAME = re.compile(r"\n(?:content-length|transfer-encoding):", re.IGNORECASE)
+_JUDGED = {"content-length": re.compile(r"[0-9]{1,18}"), "transfer-encoding": re.compile("chunked")}
 _INTERIM_STARTS = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 # Of a request line, what is no target: method, version, two spaces.
 _AROUND_TARGET_BYTES = 64
@@ -73,13 +79,14 @@ class ResponseHead:
 class HeadBuffer:
     """Holds bytes until they make a head. What stands behind it stays for the body or the next message.
 
-    The end is searched for once in each byte, so that a byte at a time costs no more than all at once.
+    The end is searched for once in each byte, so that a byte at a time costs no more than all at once. What comes in
+    one read is held as it came, so that a body behind its head is copied once.
     """
 
     __slots__ = ("_begun", "_for_requests", "_limits", "_searched", "data")
 
     def __init__(self, limits: Limits, *, for_requests: bool) -> None:
-        self.data = bytearray()
+        self.data: bytes | bytearray = b""
         self._searched = 0
         self._begun = False  # the first byte was looked at
         self._limits = limits
@@ -90,12 +97,16 @@ class HeadBuffer:
 
     def feed(self, data: bytes) -> None:
         """Take bytes; `take_head` looks at them."""
-        self.data += data
+        if not self.data:
+            self.data = data
+        else:
+            if isinstance(self.data, bytes):
+                self.data = bytearray(self.data)
+            self.data += data
 
     def take_rest(self) -> bytes:
         """Everything that is held."""
-        rest = bytes(self.data)
-        self.data.clear()
+        rest, self.data = bytes(self.data), b""
         self._searched = 0
         self._begun = False
         return rest
@@ -109,7 +120,7 @@ class HeadBuffer:
             if len(data) == 1:
                 return None
             if data.startswith(b"\r\n"):
-                del data[:2]
+                data = self.data = data[2:]
             self._begun = True
         if not data:
             return None
@@ -123,8 +134,11 @@ class HeadBuffer:
         if end > self._limits.head_bytes:
             self._check_target(data.find(b"\r\n"))  # RFC 9112 §3: a target too long to read is a 414, whatever follows
             raise PeerError(f"the head is {end} bytes, more than limits.head_bytes ({self._limits.head_bytes})", 431)
-        head = bytes(memoryview(data)[:end])
-        del data[:end]
+        head = bytes(data[:end])
+        if isinstance(data, bytes):
+            self.data = data[end:]
+        else:
+            del data[:end]
         self._searched = 0
         self._begun = False
         return head
@@ -172,11 +186,14 @@ def parse_request(head: bytes, limits: Limits) -> RequestHead:
     if len(found[2]) > limits.target_bytes:
         raise PeerError(f"the request target is longer than limits.target_bytes ({limits.target_bytes})", 414)
     method, target = found[1].decode(), found[2].decode()
+    plain = _plain_fields(head)
+    headers = Headers(plain or ())
     try:
-        framing = body_framing(method, None, _framing_fields(head), version)
+        framing = body_framing(method, None, headers if plain else _framing_fields(head), version)
     except FramingError as error:
         raise PeerError(str(error), error.status_hint) from None
-    headers = _parse(head, h11.CLIENT).headers
+    if len(headers.all("host")) != 1:
+        headers = _parse(head, h11.CLIENT).headers
     path, query, authority = _split_target(method, target, headers, version)
     if authority:  # RFC 9112 §3.2.2: it stands in for whatever Host says
         headers = Headers([(name, authority if name == "host" else value) for name, value in headers.items_list])
@@ -220,14 +237,15 @@ class RequestParser:
                 self._around_length, self._last = around, last
             return last
         digits = found[1].decode()
-        fields = [(name, digits if name == "content-length" else value) for name, value in last.headers.items_list]
+        if digits == last.headers["content-length"]:
+            return last
         return RequestHead(
             last.method,
             last.target,
             last.path,
             last.query,
             last.http_version,
-            Headers(fields),
+            last.headers.replaced("content-length", digits),
             length_framing(int(digits)),
             last.keep_alive,
             expects_continue=False,
@@ -239,10 +257,17 @@ def parse_response(head: bytes, method: str, limits: Limits) -> ResponseHead:
     if not head.startswith(b"HTTP/1."):
         raise PeerError(f"the answer is no HTTP/1.1: it begins with {head[:16]!r}")
     _check_head(head, limits)
-    parsed = _parse(head, h11.SERVER)
-    status, version, headers = parsed.status, _version_of(parsed.version), parsed.headers
-    if version is None:
-        raise PeerError(f"the answer is in HTTP/{parsed.version}, expected HTTP/1.1 or HTTP/1.0")
+    line = _PLAIN_STATUS_LINE.match(head)
+    plain = _plain_fields(head) if line is not None else None
+    if line is not None and plain is not None:
+        status, version, headers = int(line[1]), "1.1", Headers(plain)
+    else:
+        parsed = _parse(head, h11.SERVER)
+        status, headers = parsed.status, parsed.headers
+        known = _version_of(parsed.version)
+        if known is None:
+            raise PeerError(f"the answer is in HTTP/{parsed.version}, expected HTTP/1.1 or HTTP/1.0")
+        version = known
     if not 100 <= status <= 599:
         raise PeerError(f"the status {status} of the answer is not between 100 and 599")
     if status == 101:
@@ -250,7 +275,7 @@ def parse_response(head: bytes, method: str, limits: Limits) -> ResponseHead:
     framing = None
     if status >= 200:
         try:
-            framing = body_framing(method, status, _framing_fields(head), version)
+            framing = body_framing(method, status, _framing_fields(head) if plain is None else headers, version)
         except FramingError as error:
             raise PeerError(str(error)) from None
     connection = list_members(headers.all("connection")) if "connection" in headers else []
@@ -274,6 +299,19 @@ def _check_head(head: bytes, limits: Limits) -> None:
         raise PeerError("a folded line in the head")
     if _CONTROL.search(head):
         raise PeerError("a control character in the head")
+
+
+def _plain_fields(head: bytes) -> list[tuple[str, str]] | None:
+    """The fields of a checked head, as h11 gives them, if all their lines are of the plainest form; None leaves it to
+    h11, which says what is wrong or knows what is meant. 4 µs for nine fields, where h11 takes 30 (`bench/parts.py`);
+    the tests hold it to h11."""
+    text = head.decode("latin-1")
+    found = _PLAIN_FIELD.findall(text)
+    if len(found) != text.count("\n") - 2:
+        return None
+    fields = [(name.lower(), value) for name, value in found]
+    judged = [name for name, value in fields if name in _JUDGED and _JUDGED[name].fullmatch(value)]
+    return fields if len(judged) == len(_FRAMING_NAME.findall(text)) == len(set(judged)) else None
 
 
 def _framing_fields(head: bytes) -> Headers:

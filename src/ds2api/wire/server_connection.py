@@ -80,6 +80,7 @@ class ServerConnection(asyncio.Protocol):
         self._incoming: Incoming | None = None
         self._task: asyncio.Task[None] | None = None
         self._deadline: Deadline | None = None
+        self._idle: Deadline | None = None  # for its first request, then between two
         self._write_deadline: Deadline | None = None
         self._waiting_bytes = 0
         self._body_began_at = 0.0
@@ -118,8 +119,6 @@ class ServerConnection(asyncio.Protocol):
                 self._pause_reading()
         elif state in (State.IDLE, State.HEAD):
             self._input.feed(data)
-            if state is State.IDLE:
-                self._enter(State.HEAD)
             self._look_for_head()
 
     def eof_received(self) -> bool | None:
@@ -194,14 +193,12 @@ class ServerConnection(asyncio.Protocol):
 
     async def _next_head(self) -> RequestHead | None:
         """The next request's head, None at the end of the connection. Raises `PeerError` for a bad one."""
-        if self.state is State.IDLE and len(self._input):
-            self._enter(State.HEAD)
         self._first_line = ("", "")
         waiter: asyncio.Future[RequestHead | None] = self._loop.create_future()
         self._head_waiter = waiter
         if self.state in (State.CLOSING, State.CLOSED):
             waiter.set_result(None)
-        elif self.state is State.HEAD:
+        elif len(self._input):
             self._look_for_head()
         elif self._server.draining and not self._server.lingering:
             waiter.set_result(None)
@@ -326,12 +323,18 @@ class ServerConnection(asyncio.Protocol):
         if was is State.CLOSED:
             self.state = State.CLOSED
             return
-        self._server.connection_idle(self, idle=state is State.IDLE)
         after = self._server.wheel.after
         if state is State.IDLE:
-            # A new connection owes its first request as quickly as any head.
-            seconds = self.timeouts.keepalive_idle_s if self._served_count else self.timeouts.head_total_s
-            self._deadline = after(seconds, self._close)
+            self._server.connection_idle(self, idle=True)
+            if self._idle is None:  # a new connection owes its first request as quickly as any head
+                self._idle = after(self.timeouts.head_total_s, self._close)
+            else:
+                self._idle.restart(self.timeouts.keepalive_idle_s if self._served_count else self.timeouts.head_total_s)
+        elif was is State.IDLE and self._idle is not None:
+            self._server.connection_idle(self, idle=False)
+            self._idle.hold()
+        if state is State.CLOSED and self._idle is not None:
+            self._idle.cancel()
         elif state is State.HEAD:
             self._deadline = after(self.timeouts.head_total_s, self._head_late)
         elif state is State.CLOSING:
@@ -343,16 +346,19 @@ class ServerConnection(asyncio.Protocol):
         waiter = self._head_waiter
         if waiter is None or waiter.done():
             return
+        raw = None
         try:
             raw = self._input.take_head()
             if raw is None:
-                if not len(self._input):  # it was an empty line only
-                    self._enter(State.IDLE)
+                state = State.HEAD if len(self._input) else State.IDLE  # it was an empty line only
+                if state is not self.state:
+                    self._enter(state)
                 return
-            # The head's bytes are gone from the buffer: a refusal still needs its path.
-            self._first_line = first_line(raw)
             head = self._parser.parse(raw)
         except PeerError as error:
+            if raw is not None:  # these bytes are gone, and a refusal needs the path
+                self._first_line = first_line(raw)
+            self._enter(State.HEAD)
             waiter.set_exception(error)
             return
         self._enter(State.EXCHANGE)

@@ -6,6 +6,8 @@ asyncio). Here a deadline is an entry in the bucket of its due time, and the loo
 
 * `touch()` only writes down the time. Nothing moves until the bucket comes due; then a touched deadline goes to a
   later bucket. So an idle limit costs one attribute a read, and one move per period.
+* `hold()` and `restart()` are for a limit that comes and goes, such as that of an idle connection: it keeps its place
+  meanwhile, so that each costs an attribute, too.
 * `cancel()` takes it out at once, so nothing keeps a finished exchange alive.
 * A deadline never fires early. It fires late by at most one bucket: 1/64 s, 1/4 s beyond four seconds, 4 s beyond a
   minute. That keeps the number of buckets below about 1,500 for an hour, however many deadlines there are.
@@ -31,18 +33,33 @@ _COARSE = ((60.0, 4 * _TICKS_PER_S), (4.0, _TICKS_PER_S // 4))
 class Deadline:
     """One limit on time, made by `TimerWheel.after`. `seconds` counts from the last `touch`."""
 
-    __slots__ = ("_bucket", "_callback", "_time", "_touched_at", "seconds")
+    __slots__ = ("_bucket", "_callback", "_looked_at", "_time", "_touched_at", "_wheel", "seconds")
 
-    def __init__(self, seconds: float, callback: Callable[[], None], time: Callable[[], float]) -> None:
+    def __init__(self, seconds: float, callback: Callable[[], None], wheel: TimerWheel) -> None:
         self.seconds = seconds
         self._callback: Callable[[], None] | None = callback
-        self._time = time
-        self._touched_at = time()
+        self._wheel = wheel
+        self._time = wheel.time
+        self._touched_at = wheel.time()
         self._bucket: dict[Deadline, None] | None = None
+        self._looked_at = 0.0  # one bucket before its own comes due
 
     def touch(self) -> None:
         """A sign of life: the time counts from now. Without effect once fired or cancelled."""
         self._touched_at = self._time()
+
+    def hold(self) -> None:
+        """Let no time pass until `restart`."""
+        self._touched_at = math.inf
+
+    def restart(self, seconds: float) -> None:
+        """Count `seconds` from now, whatever was before. Without effect once fired or cancelled."""
+        now = self._touched_at = self._time()
+        self.seconds = seconds
+        if now + seconds < self._looked_at and self._callback is not None:
+            if self._bucket is not None:
+                self._bucket.pop(self, None)
+            self._wheel.put(self, seconds)
 
     def cancel(self) -> None:
         """The callback will not be called. Twice is fine, and after it fired too."""
@@ -67,7 +84,7 @@ class TimerWheel:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._time = loop.time
+        self.time = loop.time
         self._buckets: dict[int, dict[Deadline, None]] = {}
         self._ticks: list[int] = []  # a heap: one entry for each bucket
         self._handle: asyncio.TimerHandle | None = None
@@ -75,8 +92,8 @@ class TimerWheel:
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Deadline:
         """Call `callback` once `seconds` have passed without a `touch`."""
-        deadline = Deadline(seconds, callback, self._time)
-        self._put(deadline, seconds)
+        deadline = Deadline(seconds, callback, self)
+        self.put(deadline, seconds)
         return deadline
 
     def close(self) -> None:
@@ -93,10 +110,12 @@ class TimerWheel:
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
-    def _put(self, deadline: Deadline, delay: float) -> None:
-        tick = math.ceil(deadline.due_at * _TICKS_PER_S)
-        for beyond, step in _COARSE:
+    def put(self, deadline: Deadline, delay: float) -> None:
+        """For deadlines: look at it again after `delay` seconds."""
+        tick, step = math.ceil((self.time() + delay) * _TICKS_PER_S), 1
+        for beyond, coarse in _COARSE:
             if delay > beyond:
+                step = coarse
                 tick = -(-tick // step) * step
                 break
         bucket = self._buckets.get(tick)
@@ -105,6 +124,7 @@ class TimerWheel:
             heapq.heappush(self._ticks, tick)
         bucket[deadline] = None
         deadline._bucket = bucket
+        deadline._looked_at = (tick - step) / _TICKS_PER_S
         if self._handle is None or tick < self._armed_tick:
             self._arm()
 
@@ -121,7 +141,7 @@ class TimerWheel:
 
     def _turn(self) -> None:
         self._handle = None
-        now = self._time()
+        now = self.time()
         while self._ticks and self._ticks[0] <= now * _TICKS_PER_S:
             bucket = self._buckets.pop(heapq.heappop(self._ticks))
             while bucket:
@@ -129,7 +149,7 @@ class TimerWheel:
                 deadline._bucket = None
                 remaining = deadline.due_at - now
                 if remaining > 0:
-                    self._put(deadline, remaining)
+                    self.put(deadline, min(remaining, deadline.seconds))
                 else:
                     self._fire(deadline)
         if self._handle is None:

@@ -62,7 +62,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._input = HeadBuffer(limits, for_requests=False)
         self._waiter: asyncio.Future[Answer] | None = None
         self._answer: Answer | None = None
-        self._deadline: Deadline | None = None
+        self._deadline: Deadline | None = None  # of the head
+        self._idle: Deadline | None = None  # in the pool
+        self._first_byte: Deadline | None = None
         self._method = ""
         self._first_byte_idle_s = timeouts.first_byte_idle_s
         self._keep_alive = False
@@ -157,13 +159,17 @@ class UpstreamConnection(asyncio.Protocol):
     def idle(self) -> None:
         """For the pool: from now on it is unused, for so long at most."""
         self.state = UpstreamState.IDLE
-        self._deadline = self.wheel.after(self._timeouts.upstream_keepalive_idle_s, self.close)
+        if self._idle is None:
+            self._idle = self.wheel.after(self._timeouts.upstream_keepalive_idle_s, self.close)
+        else:
+            self._idle.restart(self._idle.seconds)
 
     def reserve(self) -> None:
         """For the pool: it is given to somebody."""
         if self.state is not UpstreamState.IDLE:
             raise LocalError(f"a connection that is {self.state.value} cannot be reserved")
-        self._stop_deadline()
+        if self._idle is not None:
+            self._idle.hold()
         self.state = UpstreamState.RESERVED
         self.reused = True
 
@@ -203,13 +209,15 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_heads(self) -> None:
         while self.state is UpstreamState.WAITING:
-            if not self._head_began and len(self._input):
-                self._head_began = True
-                self._stop_deadline()
-                self._deadline = self.wheel.after(self._timeouts.head_total_s, self._head_late)
+            has_bytes = len(self._input) > 0
             raw = self._input.take_head()
             if raw is None:
+                if has_bytes and not self._head_began:
+                    self._stop_deadlines()
+                    self._deadline = self.wheel.after(self._timeouts.head_total_s, self._head_late)
+                self._head_began = self._head_began or has_bytes
                 return
+            self._head_began = True
             head = parse_response(raw, self._method, self.limits)
             if head.framing is not None:
                 self._begin_answer(head)
@@ -222,7 +230,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _begin_answer(self, head: ResponseHead) -> None:
         assert head.framing is not None
-        self._stop_deadline()
+        self._stop_deadlines()
         self._keep_alive = head.keep_alive and head.framing.kind != "eof"
         answer = self._answer = Answer(head, head.framing, self, self._first_byte_idle_s)
         self.state = UpstreamState.BODY
@@ -234,9 +242,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _await_first_byte(self) -> None:
         assert self._transport is not None
-        self._stop_deadline()
+        self._stop_deadlines()
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._deadline = self.wheel.after(self._first_byte_idle_s, self._first_byte_late)
+        if self._first_byte is None or not self._first_byte.is_pending:
+            self._first_byte = self.wheel.after(self._first_byte_idle_s, self._first_byte_late)
+        else:
+            self._first_byte.restart(self._first_byte_idle_s)
 
     def _first_byte_late(self) -> None:
         assert self._transport is not None
@@ -279,7 +290,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _enter_closed(self, error: PeerError | None = None) -> None:
         was, self.state = self.state, UpstreamState.CLOSED
-        self._stop_deadline()
+        for deadline in (self._deadline, self._idle, self._first_byte):
+            if deadline is not None:
+                deadline.cancel()
         self._answer = self.shortcut = None
         if was is UpstreamState.IDLE:
             self._pool.forget(self)
@@ -294,7 +307,9 @@ class UpstreamConnection(asyncio.Protocol):
         if tls_object is not None and isinstance(tls_object.context, ClientContext):
             tls_object.context.remember(tls_object)
 
-    def _stop_deadline(self) -> None:
+    def _stop_deadlines(self) -> None:
+        if self._first_byte is not None:
+            self._first_byte.hold()
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
