@@ -48,6 +48,10 @@ class FakeTransport:
 class FakeWheel:
     """Deadlines that the history fires."""
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
     def after(self, seconds: float, callback: Any) -> Any:
         class Deadline:
             is_pending = True

@@ -72,11 +72,6 @@ class Attempt:
         self._finder: CallFinder | None = None
         self._unproved: tuple[Request, list[Loss]] | None = None  # what is sent in place of a request that was refused
         self._new_losses: list[Loss] = []  # that the client has not heard of
-        self._listener = Listener(
-            self._target,
-            wants_thoughts=self._dialect.wants_thoughts(self._endpoint.flavour),
-            hears_text=self._dialect.proves_text,
-        )
         self._cut = answer.cut
         self._so_far = SoFar(self._cut) if self._cut is not None or wants_rescue(request, place) else None
         self._joint = None if self._cut is None else Joint(self._cut, echoes=echoes(self._endpoint))
@@ -94,6 +89,7 @@ class Attempt:
             and place.tools == "native"
             and self._dialect.fits(request.body, self._target)
         )
+        self._listener = None if self._is_relay else self._new_listener()
         # The gateway alone wants it: what comes of it is taken out again.
         self._asks_usage = peek.stream and not peek.wants_usage and self._dialect.must_ask_usage(self._endpoint.flavour)
         record = answer.record
@@ -102,6 +98,13 @@ class Attempt:
         record.upstream_dialect = self._dialect.name
         record.target = f"{place.provider.name}/{place.model}"
         answer.served_by = served_by(place, lease)
+
+    def _new_listener(self) -> Listener:
+        return Listener(
+            self._target,
+            wants_thoughts=self._dialect.wants_thoughts(self._endpoint.flavour),
+            hears_text=self._dialect.proves_text,
+        )
 
     async def run(self) -> Usage | None:
         """Bring the answer to the client. Raises `AttemptFailed`, and `Problem` where the request itself cannot
@@ -182,7 +185,7 @@ class Attempt:
 
     def _course(self, outgoing: Outgoing) -> Course | None:
         """What the answer's events go through. The thoughts of a client that holds them itself are its own affair."""
-        if self._is_relay:
+        if self._listener is None:
             return None
         steps: list[Step] = []
         if self._place.tools == "prompted":
@@ -256,7 +259,7 @@ class Attempt:
     def _remember(self, answer_id: str | None = None) -> None:
         """The answer is complete: what a later request of this conversation may want is kept."""
         house, caller = self._house, self._request.caller
-        if not self._is_relay:
+        if self._listener is not None:
             self._listener.keep(house.thoughts, caller, house.now())
         elif answer_id is not None and self._dialect.answer_keeper is not None:
             house.answers.pin(caller, answer_id, self._provider.name, self._lease.account.tag, house.now())

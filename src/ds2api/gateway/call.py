@@ -7,6 +7,7 @@ client sent decides where to.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -121,9 +122,15 @@ class Call:
 def served_by(place: ResolvedTarget, lease: Lease) -> str:
     """Who answers, for the client's `x-ds2api-served-by`: names that the operator gave, and the model's, which a client
     may have written."""
-    account = lease.account.id.removeprefix(f"{place.provider.name}/")
-    place_, account = (quote(one[:200], safe="/:.-_@+ ") for one in (f"{place.provider.name}/{place.model}", account))
-    return f"{place_}; account={account}"
+    return _served_by(place.provider.name, place.model, lease.account.id)
+
+
+@lru_cache(1024)
+def _served_by(provider: str, model: str, account_id: str) -> str:
+    place, account = (
+        quote(one[:200], safe="/:.-_@+ ") for one in (f"{provider}/{model}", account_id.removeprefix(f"{provider}/"))
+    )
+    return f"{place}; account={account}"
 
 
 def _upstream_id(answer: Answer) -> str:

@@ -11,7 +11,6 @@ nothing was *written* for `alive_idle_s`; what was read from the provider does n
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from ds2api.dialects.contract import Encoder
@@ -47,7 +46,7 @@ class ClientStream:
         self._headers = headers
         self._wheel = wheel
         self._alive_idle_s = alive_idle_s
-        self._time = asyncio.get_running_loop().time
+        self._time = wheel.time
         self.content_sent = False
         self._over = False
         self._commit_timer: Deadline | None = wheel.after(commit_after_s, self._commit_by_time)

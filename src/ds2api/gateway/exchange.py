@@ -63,14 +63,14 @@ class Exchange:
     async def _answered(self, story: Coroutine[Any, Any, None]) -> None:
         house, record, client = self._house, self._record, self._client
         try:
-            async with asyncio.timeout(house.deadlines.exchange_total_s) as total:
+            with house.wheel.limit(house.deadlines.exchange_total_s) as total:
                 await story
         except Problem as problem:
             client.refuse(problem.error)
         except PeerError as error:
             client.refuse(client_error(error))
         except TimeoutError:
-            if not total.expired():
+            if not total.is_expired:
                 raise
             setting = f"`timeouts.exchange_total_s` ({house.deadlines.exchange_total_s:g} s)"
             client.refuse(Error(Fault.GATEWAY, Kind.TIMEOUT, f"the answer took longer than {setting}"))

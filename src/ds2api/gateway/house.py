@@ -71,10 +71,10 @@ class House:
     chance: Callable[[], float] = random.random
     hedging: Hedging = field(default_factory=Hedging)
     browsers: Browsers = field(default_factory=Browsers)
+    now: Callable[[], float] = field(init=False)  # the clock of deadlines, leases and durations; not the wall's
 
-    def now(self) -> float:
-        """The clock of deadlines, leases and durations. Not the wall's."""
-        return self.admission.now()
+    def __post_init__(self) -> None:
+        self.now = self.admission.now
 
     def pinned_accounts(self, pins: tuple[str, ...]) -> tuple[str, ...]:
         """The tags of the accounts that made the envelopes in `pins`; foreign and broken ones say nothing."""

@@ -41,7 +41,8 @@ class Endpoint:
 
     def target(self, path: str, model: str = "") -> str:
         """The request target for the dialect's own `path`. A ``{model}`` in the base path stands for `model`."""
-        target = self.base_path.replace("{model}", quote(model, safe="")) + path
+        base = self.base_path
+        target = (base.replace("{model}", quote(model, safe="")) if "{" in base else base) + path
         if not self.query:
             return target
         return f"{target}{'&' if '?' in target else '?'}{self.query}"

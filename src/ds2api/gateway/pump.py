@@ -55,7 +55,7 @@ class Pump:
         wheel: TimerWheel,
         event_idle_s: float,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        loop = wheel.loop
         self.lane = lane
         self.failure: Error | None = None  # what came was too much before its first content
         self.opened: asyncio.Future[None] = loop.create_future()

@@ -27,6 +27,8 @@ __all__ = ["ResolvedTarget", "Route", "Routes", "ToolStyle"]
 ToolStyle = Literal["native", "prompted"]
 
 _NEAREST = 3
+# Resolved names that are remembered. They come from clients; what a table of routes names is seldom more.
+_REMEMBERED_MOST = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +101,25 @@ class Routes:
         )
         self._is_free = not routes
         self._known_models = known_models
+        self._resolved_before: dict[tuple[str, tuple[str, ...] | None], list[ResolvedTarget]] = {}
 
     def resolve(self, model: str, caller: Caller) -> list[ResolvedTarget]:
         """The targets of `model`, at least one. Raises `Problem` (MODEL_NOT_FOUND) naming the nearest names
         that this caller may use.
 
         A name without a tag and the same with ":latest" are one (Ollama's clients add it, R173); an exact name wins."""
+        known = self._resolved_before.get((model, caller.models))
+        if known is not None:
+            return known
         bare = model.removesuffix(":latest")
         for name in (model, bare) if bare != model else (model, f"{model}:latest"):
             if name == model or self._is_named(name):
                 places = self._resolved(name, caller)
                 if places is not None:
+                    if not self._is_free:
+                        if len(self._resolved_before) >= _REMEMBERED_MOST:
+                            del self._resolved_before[next(iter(self._resolved_before))]
+                        self._resolved_before[model, caller.models] = places
                     return places
         raise self._unknown(model, caller)
 

@@ -48,5 +48,8 @@ class Usage:
 
 
 def _sum(*counters: int | None) -> int | None:
-    known = [counter for counter in counters if counter is not None]
-    return sum(known) if known else None
+    total = None
+    for counter in counters:
+        if counter is not None:
+            total = counter if total is None else total + counter
+    return total

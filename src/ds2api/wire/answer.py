@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["Answer"]
 
 
+def _nowhere(data: bytes) -> None:
+    """Everything was read."""
+
+
 class Answer:
     """One final answer. Always `close` it; twice is fine.
 
@@ -73,9 +77,12 @@ class Answer:
         After an error or a cancellation the connection is closed.
         """
         limit = self._limits.answer_bytes if limit_bytes is None else limit_bytes
+        if self._end == (None,) and len(self._held) == 1 and self._held_bytes <= limit:  # it came with its head
+            self._on_data = _nowhere
+            return self._held.pop()
         pieces: list[bytes] = []
         size = 0
-        over: asyncio.Future[PeerError | None] = asyncio.get_running_loop().create_future()
+        over: asyncio.Future[PeerError | None] = self._wheel.loop.create_future()
 
         def finish(error: PeerError | None) -> None:
             if not over.done():

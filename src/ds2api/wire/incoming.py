@@ -75,7 +75,8 @@ class Incoming:
         connection closes behind the answer. Cancelled, it leaves the connection fit for nothing but an answer.
         """
         try:
-            coding = coding_of(self.headers.all("content-encoding")) if self._head.framing.kind != "none" else ""
+            is_coded = "content-encoding" in self.headers and self._head.framing.kind != "none"
+            coding = coding_of(self.headers.all("content-encoding")) if is_coded else ""
         except UnknownCoding as error:
             raise PeerError(str(error), 415, "body") from None
         body = await self._connection.read_body(self._head)

@@ -262,6 +262,12 @@ class ServerConnection(asyncio.Protocol):
         length = head.framing.length
         if length is not None and length > self.limits.body_bytes:
             raise too_large(self.limits.body_bytes, length)
+        if length is not None and length <= len(self._input):  # it came with its head, as small ones do
+            self._unread = None
+            held = self._input.take_rest()
+            self._input.feed(held[length:])
+            self._resume_reading()
+            return held[:length]
         if head.expects_continue and not len(self._input):
             self.write(CONTINUE)
         return await self._begin_body(head, keep=True).wait()

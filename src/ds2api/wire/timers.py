@@ -22,8 +22,9 @@ import asyncio
 import heapq
 import math
 from collections.abc import Callable
+from types import TracebackType
 
-__all__ = ["Deadline", "TimerWheel"]
+__all__ = ["Deadline", "Limit", "TimerWheel"]
 
 _TICKS_PER_S = 64
 # (delays beyond this many seconds, are rounded up to this many ticks)
@@ -79,11 +80,42 @@ class Deadline:
         return self._touched_at + self.seconds
 
 
+class Limit:
+    """``with wheel.limit(seconds) as limit``: the task that is in the block is cancelled when its time is over, and
+    that comes out of the block as `TimeoutError`; no other cancellation does. As `asyncio.timeout`, on the wheel."""
+
+    __slots__ = ("_cancelling", "_deadline", "_seconds", "_task", "_wheel", "is_expired")
+
+    def __init__(self, wheel: TimerWheel, seconds: float) -> None:
+        self._wheel = wheel
+        self._seconds = seconds
+        self.is_expired = False
+
+    def __enter__(self) -> Limit:
+        task = asyncio.current_task(self._wheel.loop)
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._deadline = self._wheel.after(self._seconds, self._expire)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deadline.cancel()
+        if self.is_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _expire(self) -> None:
+        self.is_expired = True
+        self._task.cancel()
+
+
 class TimerWheel:
     """All deadlines of one loop, or of one part of the program."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self.time = loop.time
         self._buckets: dict[int, dict[Deadline, None]] = {}
         self._ticks: list[int] = []  # a heap: one entry for each bucket
@@ -95,6 +127,10 @@ class TimerWheel:
         deadline = Deadline(seconds, callback, self)
         self.put(deadline, seconds)
         return deadline
+
+    def limit(self, seconds: float) -> Limit:
+        """See `Limit`."""
+        return Limit(self, seconds)
 
     def close(self) -> None:
         """Forget every deadline. None fires any more."""
@@ -137,7 +173,7 @@ class TimerWheel:
             del self._buckets[heapq.heappop(self._ticks)]
         if self._ticks:
             self._armed_tick = self._ticks[0]
-            self._handle = self._loop.call_at(self._armed_tick / _TICKS_PER_S, self._turn)
+            self._handle = self.loop.call_at(self._armed_tick / _TICKS_PER_S, self._turn)
 
     def _turn(self) -> None:
         self._handle = None
@@ -162,4 +198,4 @@ class TimerWheel:
         try:
             callback()
         except Exception as error:
-            self._loop.call_exception_handler({"message": "the callback of a deadline failed", "exception": error})
+            self.loop.call_exception_handler({"message": "the callback of a deadline failed", "exception": error})

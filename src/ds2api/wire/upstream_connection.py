@@ -126,7 +126,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._first_byte_idle_s = first_byte_idle_s
         self._head_began = False
         self._interim_count = 0
-        waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Answer] = self.wheel.loop.create_future()
         self._waiter = waiter
         if body and len(body) > _JOIN_BYTES:
             self._transport.write(head)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from ds2api import jsons
@@ -62,10 +63,15 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Capabilities], ...] = tuple(
 _PREFIX = re.compile(r"^(?:ft:|[\w.~@-]+/)+")
 
 
+@lru_cache(1024)
+def _known(model: str) -> Capabilities:
+    bare = _bare(model)
+    return next((known for pattern, known in _FAMILIES if pattern.match(bare)), Capabilities())
+
+
 def capabilities_of(model: str, overrides: Mapping[str, Any] | None = None) -> Capabilities:
     """What `model` takes; `overrides` are fields of `Capabilities` by name, others are of no concern here."""
-    bare = _bare(model)
-    found = next((known for pattern, known in _FAMILIES if pattern.match(bare)), Capabilities())
+    found = _known(model)
     if overrides:
         names = {one.name for one in fields(Capabilities)}
         changes = {name: value for name, value in overrides.items() if name in names}
