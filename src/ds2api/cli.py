@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -322,6 +323,9 @@ async def _serve_until_stopped(options: argparse.Namespace) -> int:
             loop.add_signal_handler(name, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
         loop.add_signal_handler(signal.SIGUSR2, follow)
+        # What stands after the start stays: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
         # After the handlers: whoever starts us by a script may signal as soon as it has read this.
         print(banner(gateway, what), flush=True)
         say_ready(os.environ)

@@ -163,22 +163,28 @@ class Fields:
         return object_of(self._rest.pop(name), self.at(name))
 
     def maybe_text(self, name: str) -> str | None:
-        return maybe_text(self._rest.pop(name, None), self.at(name))
+        value = self._rest.pop(name, None)
+        return None if value is None else text_of(value, self.at(name))
 
     def maybe_array(self, name: str) -> list[Any] | None:
-        return maybe_list(self._rest.pop(name, None), self.at(name))
+        value = self._rest.pop(name, None)
+        return None if value is None else list_of(value, self.at(name))
 
     def maybe_object(self, name: str) -> dict[str, Any] | None:
-        return maybe_object(self._rest.pop(name, None), self.at(name))
+        value = self._rest.pop(name, None)
+        return None if value is None else object_of(value, self.at(name))
 
     def maybe_boolean(self, name: str) -> bool | None:
-        return maybe_boolean(self._rest.pop(name, None), self.at(name))
+        value = self._rest.pop(name, None)
+        return None if value is None else boolean_of(value, self.at(name))
 
     def maybe_number(self, name: str) -> float | None:
-        return maybe_number(self._rest.pop(name, None), self.at(name))
+        value = self._rest.pop(name, None)
+        return None if value is None else number_of(value, self.at(name))
 
     def maybe_integer(self, name: str, lowest: int | None = None) -> int | None:
-        return maybe_integer(self._rest.pop(name, None), self.at(name), lowest)
+        value = self._rest.pop(name, None)
+        return None if value is None else integer_of(value, self.at(name), lowest)
 
     def maybe_one_of(self, name: str, accepted: Sequence[str]) -> str | None:
         value = self._rest.pop(name, None)

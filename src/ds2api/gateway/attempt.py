@@ -319,7 +319,8 @@ class Attempt:
         if self._request.peek.stream:
             return self._play(response, course)
         if course is not None:
-            response = fold(course.events(play(response)))
+            events = course.events(play(response))
+            response = response if course.only_listens else fold(events)
         return self._respond(response)
 
     def _respond(self, response: Response) -> Usage | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Literal, TextIO
 
 from ds2api import jsons
@@ -105,17 +106,19 @@ class AccessLog:
 
 
 _FIELDS = tuple(one.name for one in fields(ExchangeRecord))
+_VALUES = attrgetter(*_FIELDS)
+_NUMBERS = (int, float)  # of which 0 is told, too
 _SECONDS = frozenset(("wait_s", "first_byte_s", "total_s"))
 
 
 def _json_line(record: ExchangeRecord, wall_s: float) -> str:
-    # A plain loop: `dataclasses.asdict` copies every value deeply, 130 µs a line against 3.
+    # A plain loop: `dataclasses.asdict` copies every value deeply, 130 µs a line against 4.
     line: dict[str, object] = {"at": round(wall_s, 3)}
-    for name in _FIELDS:
-        value = getattr(record, name)
-        if value in (None, "", []):
-            continue
-        line[name] = round(value, 4) if name in _SECONDS else value
+    for name, value in zip(_FIELDS, _VALUES(record), strict=True):
+        if value:
+            line[name] = round(value, 4) if name in _SECONDS else value
+        elif type(value) in _NUMBERS:
+            line[name] = value
     return jsons.dump(line).decode()
 
 

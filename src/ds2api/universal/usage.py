@@ -41,10 +41,13 @@ class Usage:
     def merge(self, later: Usage) -> None:
         """Take over what `later` knows: the last value of each counter wins (they are cumulative), and what
         it does not mention stays (`message_delta` of Anthropic names the output only)."""
-        for one in fields(later):
-            value = getattr(later, one.name)
+        for name in _NAMES:
+            value = getattr(later, name)
             if value is not None:
-                setattr(self, one.name, value)
+                setattr(self, name, value)
+
+
+_NAMES = tuple(one.name for one in fields(Usage))
 
 
 def _sum(*counters: int | None) -> int | None:
