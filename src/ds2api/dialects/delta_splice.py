@@ -55,18 +55,18 @@ class Splice:
         """Somebody should hear of it now."""
         return self._untold_bytes > _UNTOLD_BYTES
 
-    def take(self, events: list[bytes]) -> bytes:
-        """What the encoder would write for `events`, whole ones without their blank lines, all of one read. b"" where
-        they are not all plain deltas in the frame; then nothing was taken."""
+    def take(self, events: list[bytes], *, every: bool) -> tuple[bytes, int]:
+        """What the encoder would write for the first of `events`, whole ones without their blank lines and all of one
+        read, and how many of them that are. `every`: for all of them, or nothing is taken."""
         raws = self._framed.raw_texts(events)
-        if raws is None:
-            return b""
+        if not raws or (every and len(raws) < len(events)):
+            return b"", 0
         self._untold += raws
         around = self._around
         if around.number is None:
             made = self._between.join(raws)
             self._untold_bytes += len(made)
-            return b"%b%b%b" % (self._opening, made, self._ending)
+            return b"%b%b%b" % (self._opening, made, self._ending), len(raws)
         pieces: list[bytes] = []
         number = around.number
         for raw in raws:
@@ -75,7 +75,7 @@ class Splice:
         around.number = number
         made = b"".join(pieces)
         self._untold_bytes += len(made)
-        return made
+        return made, len(raws)
 
     def told(self) -> ev.Delta | None:
         """All that was taken, as one delta; None if there was nothing."""

@@ -72,6 +72,11 @@ class FramedReader:
         return b"" if self._splitter is None else self._splitter.ending
 
     @property
+    def is_learned(self) -> bool:
+        """There is a frame, for now."""
+        return self._frame is not None
+
+    @property
     def delta(self) -> ev.Delta | None:
         """An empty delta of the kind and part that the frame stands for; None where there is no frame, or something is
         held."""
@@ -80,12 +85,12 @@ class FramedReader:
         return self._make(self._part, "")
 
     def raw_texts(self, events: list[bytes]) -> list[bytes] | None:
-        """In place of `feed`, as long as `delta` was not None: what stands in the texts' places of `events`, whole
-        ones without their blank lines (`DeltaFrame.raw_texts`). None: nothing was taken."""
+        """In place of `feed`, as long as `delta` was not None: what stands in the texts' places of the first of
+        `events`, whole ones without their blank lines (`DeltaFrame.raw_texts`). None: nothing was taken."""
         assert self._frame is not None
         raws = self._frame.raw_texts(events)
         if raws:
-            self.latest = events[-1]
+            self.latest = events[len(raws) - 1]
         return raws
 
     def finish(self, out: list[ev.Event]) -> bool:
