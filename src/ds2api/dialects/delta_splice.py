@@ -81,5 +81,5 @@ class Splice:
         """All that was taken, as one delta; None if there was nothing."""
         if not self._untold:
             return None
-        text: str = jsons.parse(b'"' + b"".join(self._untold) + b'"')
+        text: str = jsons.parse_event(b'"' + b"".join(self._untold) + b'"')
         return replace(self._delta, text=text)
