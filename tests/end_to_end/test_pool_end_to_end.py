@@ -208,7 +208,8 @@ def test_a_request_that_is_wrong_is_tried_once_and_blames_nobody(stream: bool) -
 
 
 def test_a_full_account_makes_others_stand_in_line() -> None:
-    """One account, one at a time, many who ask at once: all are served, none at the same time."""
+    """One account, one at a time, many who ask at once: all are served, none at the same time. (Whole answers: of a
+    stream the end of the body may still be on its way when the next one goes out.)"""
     from concurrent.futures import ThreadPoolExecutor
 
     with mock_upstream(serve_text) as mock:
