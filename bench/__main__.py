@@ -4,6 +4,7 @@
     python3 tools/dev.py bench --quick    one short round, for a look
     python3 tools/dev.py bench --check    exit status 1 if a goal is missed
     python3 tools/dev.py bench --pool     the account pool against the rules of real providers, in virtual time
+    python3 tools/dev.py bench --overload several times the load that provider and gateway have room for
     python3 tools/dev.py bench --pairs    each of six clients over each of six upstreams: streams a second
     python3 tools/dev.py bench --profile "stream, fast chat→messages"
 
@@ -39,7 +40,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit status 1 if a goal is missed")
     parser.add_argument("--profile", metavar="CASE", help="where the time goes in one case, instead of measuring")
     parser.add_argument("--pool", action="store_true", help="how the pool of accounts schedules, in virtual time")
+    parser.add_argument("--overload", action="store_true", help="several times the load that there is room for")
     options, others = parser.parse_known_args()
+    if options.overload:
+        from bench.overload import main as overload
+
+        return overload()
     if options.pool:
         from bench.pool.__main__ import main as pool
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ds2api.accounts import Account, Action, Announced, Ask, Candidate, Lease, Pool, Refused, Scope, Ticket, Verdict
+from ds2api.accounts import (
+    Account,
+    AccountLimits,
+    Action,
+    Announced,
+    Ask,
+    Candidate,
+    Lease,
+    Pool,
+    Refused,
+    Scope,
+    Ticket,
+    Verdict,
+)
 from ds2api.accounts.announced import Dimension
 from ds2api.accounts.costs import Estimates
 from ds2api.universal.errors import Kind
@@ -250,3 +263,47 @@ def test_who_cannot_be_served_within_its_patience_is_refused_with_the_true_time(
     assert grant.ticket is impatient and isinstance(grant.outcome, Refused)
     assert grant.outcome.retry_after_s == 42.0
     assert pool.acquire(ask(deadline=20.0), 9.0) == Refused(Kind.RATE_LIMITED, 41.0, "limit reached")
+
+
+def test_a_provider_that_holds_little_at_once_is_used_up_all_the_same() -> None:
+    """3,000 a minute are configured; half a second's worth is what it takes at once. Twice as much is asked for."""
+    limits = AccountLimits(rpm=3000)
+    pool = Pool([Account("p/a", "p", limits)])
+    level, at = 25.0, 0.0
+    served, refused = 0, 0
+    under_way: list[tuple[float, Lease]] = []
+
+    def reach(now: float, lease: Lease) -> None:
+        nonlocal level, at, served, refused
+        level, at = min(25.0, level + (now - at) * 50), now
+        is_admitted = level >= 1
+        level -= is_admitted
+        if now > 5.0:
+            served += is_admitted
+            refused += not is_admitted
+        grants = pool.settle(lease, None if is_admitted else limited((1 - level) / 50), now)
+        under_way.extend((now + 0.02, grant.outcome) for grant in grants if isinstance(grant.outcome, Lease))
+
+    for number in range(4500):
+        now = number * 0.01
+        ready = [one for one in under_way if one[0] <= now]
+        under_way = [one for one in under_way if one[0] > now]
+        for _, lease in ready:
+            reach(now, lease)
+        grants = pool.tick(now)
+        under_way.extend((now + 0.02, grant.outcome) for grant in grants if isinstance(grant.outcome, Lease))
+        answer = pool.acquire(ask(deadline=now + 1.0), now)
+        if isinstance(answer, Lease):
+            under_way.append((now + 0.02, answer))
+    assert served >= 0.95 * 40 * 50
+    assert refused <= 0.02 * served
+
+
+def test_a_herd_of_refusals_is_one_refusal() -> None:
+    """Ten that were under way together are refused with the same short time: it is believed, not doubled ten times."""
+    pool = pool_of("a")
+    leases = [leased(pool.acquire(ask(), 0.0)) for _ in range(10)]
+    for lease in leases:
+        pool.settle(lease, limited(0.05), 0.1)
+    waiting = pool.acquire(ask(), 0.1)
+    assert isinstance(waiting, Ticket) and waiting.wake_at <= 0.2

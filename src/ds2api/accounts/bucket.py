@@ -26,14 +26,16 @@ _BURST_S = 5.0
 # it has used.
 _FIRST_S = 2.0
 # Requests overtake each other on their way: one that is sent the moment it fits may be there before the one that made
-# it wait. So ours holds a little less than the provider's; the rate is the same.
+# it wait. So ours holds a little less than the provider's; the rate is the same. Where it holds one request and no more,
+# that is not possible, and each waits a little longer than it must.
 _GUARD_S = 0.15
+_GUARD_OF_ONE = 0.15
 # Sums of floats are off by less.
 _ROUNDING_S = 1e-6
 # No provider counts over more than this (daily quotas are no bucket).
 _BURST_MOST_S = 60.0
-# Azure judges slices of a second; less than that nobody does.
-_BURST_LEAST_S = 1.0
+# Azure judges slices of a second. Where some hundred fit in a second, less than that has been seen to be refused.
+_BURST_LEAST_S = 0.1
 # How fast a burst that a refusal has narrowed is tried again: by a quarter in some 450 answers, since each try that
 # fails is a refusal.
 _BELIEVED = 1.0005
@@ -62,7 +64,12 @@ class Bucket:
     def free_at(self, cost: float) -> float:
         """When `cost` units may go. A cost beyond the burst goes when the bucket is full (it can never fit better), so
         that a large request is late, not stuck."""
-        return self.full_at - self.burst_s + min(cost * self.unit_s, self.burst_s) + _GUARD_S
+        return self.full_at - self.burst_s + min(cost * self.unit_s, self.burst_s) + self._guard_s
+
+    @property
+    def _guard_s(self) -> float:
+        spare_s, of_one_s = self.burst_s - self.unit_s, self.unit_s * _GUARD_OF_ONE
+        return min(_GUARD_S, spare_s if spare_s > of_one_s else of_one_s)
 
     def headroom(self, now: float) -> float:
         """How much of what may go at once is there: 1 is full, 0 is empty."""
@@ -78,7 +85,7 @@ class Bucket:
     def hold_until(self, at: float, cost: float) -> None:
         """The provider says that `cost` units fit at `at`, not sooner: then ours holds no more than its."""
         self.full_at = max(
-            self.full_at, at - _GUARD_S - _ROUNDING_S + self.burst_s - min(cost * self.unit_s, self.burst_s)
+            self.full_at, at - self._guard_s - _ROUNDING_S + self.burst_s - min(cost * self.unit_s, self.burst_s)
         )
 
     def limit_to(self, limit: float, source: Source) -> None:

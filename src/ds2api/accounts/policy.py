@@ -14,7 +14,8 @@ class Policy:
     cool_first_s: float = 5.0
     # The doubling ends here: a minute is the window that most limits are counted in.
     cool_most_s: float = 60.0
-    # "Try again at once" (`retry-after: 0`) is no invitation to hammer: at least this, doubled like the rest.
+    # "Try again at once" (`retry-after: 0`) is no invitation to hammer: at least this; a shorter time that is named is
+    # believed once. Each further refusal in a row doubles it.
     announced_least_s: float = 0.25
     # An announced wait is believed up to a day (Gemini's daily quota); beyond that it is taken for an error.
     announced_most_s: float = 86_400.0
@@ -50,6 +51,6 @@ class Policy:
         announced."""
         doubled: float = 2.0 ** min(in_a_row - 1, 16)
         if announced_s is not None:
-            least_s = min(self.announced_least_s * doubled, self.cool_most_s)
-            return min(max(announced_s, least_s), self.announced_most_s)
+            least_s = min(announced_s, self.announced_least_s) if announced_s > 0 else self.announced_least_s
+            return min(max(announced_s, min(least_s * doubled, self.cool_most_s)), self.announced_most_s)
         return min(self.cool_first_s * doubled, self.cool_most_s)

@@ -348,7 +348,7 @@ class Pool:
             failed.fail(rounds[0], policy, verdict, now, self._random)
             other.end(rounds[1])
         if verdict.kind is Kind.RATE_LIMITED and verdict.scope is not Scope.PROVIDER:
-            quota.refuse(lease.cost, lease.running, verdict, announced, policy, now)
+            quota.refuse(lease.cost, lease.begun_at, lease.running, verdict, announced, policy, now)
         else:
             quota.leave(lease.begun_at)
             if verdict.kind is Kind.UNREACHABLE:  # nothing was sent

@@ -232,10 +232,19 @@ class Quota:
                 bucket.give(reserved[bucket.kind] - used[bucket.kind])
 
     def refuse(
-        self, cost: Cost, running: int, verdict: Verdict, announced: Announced | None, policy: Policy, now: float
+        self,
+        cost: Cost,
+        begun_at: float,
+        running: int,
+        verdict: Verdict,
+        announced: Announced | None,
+        policy: Policy,
+        now: float,
     ) -> None:
-        """A rate limit was reached by a request of `cost`, with `running` attempts at a time. Never shortens a wait."""
-        self._in_a_row += 1
+        """A rate limit was reached by a request of `cost` that began at `begun_at`, with `running` attempts at a time.
+        Never shortens a wait. Refusals of what was under way together are one."""
+        if begun_at >= self._refused_at:
+            self._in_a_row += 1
         self._refused_at = now
         self.cause = verdict
         self.give_back(cost, is_counted=True)
