@@ -48,6 +48,7 @@ def test_several_keys_in_one_variable_make_a_pool() -> None:
 def test_everything_of_the_design_is_accepted(tmp_path: Path) -> None:
     secret = tmp_path / "b"
     secret.write_text(f"{KEY}-b\n")
+    secret.chmod(0o600)
     text = f"""
         listen = ["127.0.0.1:8787", "unix:{tmp_path}/ds2api.sock"]
         [limits]

@@ -157,6 +157,7 @@ class _Reader(ClientReader):
             ["listen", "tls", "log", "providers", "models", "callers", "admin", "secret_file", "secret_env", *SETTINGS],
         )
         settings = {name: self.settings(table, name) for name in SETTINGS}
+        self.hide_variables(table)
         providers, accounts = self.providers(self.table(table, "providers"))
         tags = Tags(accounts)
         routes = self.routes(self.table(table, "models"), providers, tags)

@@ -7,21 +7,35 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ds2api.config_values import ValueReader, joined, shown
+from ds2api.gateway.presets import PRESETS
 from ds2api.gateway.secret import Secret
 
 __all__ = ["KEY_WAYS", "KeySources"]
 
 KEY_WAYS = ("key", "key_env", "key_file", "key_command")
 
-# `pass`, `op read` and cloud CLIs answer within a few seconds, or wait for a person.
-_KEY_COMMAND_S = 30.0
+# `pass`, `op read` and cloud CLIs answer within a few seconds, or wait for a person, whom nobody sees here.
+_KEY_COMMAND_S = 10.0
+# Where container engines and systemd mount secrets, often for all to read, since nobody else is in there.
+_MOUNTED = ("/run/secrets/", "/var/run/secrets/", "/run/credentials/")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _named_variables(table: Mapping[str, Any]) -> Iterator[str]:
+    """The variables that any `…_env` in `table` names."""
+    for name, value in table.items():
+        if isinstance(value, str) and name in ("key_env", "secret_env"):
+            yield value
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                yield from _named_variables(one)
 
 
 class KeySources(ValueReader):
@@ -32,6 +46,12 @@ class KeySources(ValueReader):
         self.source = source
         self.environment = os.environ if environment is None else environment
         self.readable_by_others = readable_by_others
+        # Names of variables that hold keys: the usual ones, and those that the configuration names (`read`).
+        self.key_variables = {preset.environment for preset in PRESETS.values() if preset.environment}
+
+    def hide_variables(self, table: Mapping[str, Any]) -> None:
+        """Key commands are not to see what the variables hold that `table` names."""
+        self.key_variables.update(_named_variables(table))
 
     def keys(self, one: Mapping[str, Any], where: str) -> list[Secret | None]:
         """The keys that one account entry names; several in one variable make several accounts."""
@@ -83,7 +103,15 @@ class KeySources(ValueReader):
         return None
 
     def key_file(self, name: str, path: str) -> str | None:
+        """What stands in a file that nobody but its owner may read: one of ours that others can is refused, one that
+        was mounted for us is told of."""
         try:
+            status = Path(name).stat()
+            if os.name == "posix" and status.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+                if status.st_uid == os.geteuid() and not str(Path(name).absolute()).startswith(_MOUNTED):
+                    self.problem(path, f"{shown(name)} can be read by others on this machine: chmod 600 it")
+                    return None
+                self.warnings.append(f"{self.source}: {path}: {shown(name)} can be read by others on this machine")
             return Path(name).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
@@ -96,7 +124,12 @@ class KeySources(ValueReader):
             return None
         try:
             done = subprocess.run(  # noqa: S603 (the operator's own command, an argument list, no shell)
-                value, capture_output=True, timeout=_KEY_COMMAND_S, check=False, stdin=subprocess.DEVNULL
+                value,
+                capture_output=True,
+                timeout=_KEY_COMMAND_S,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                env={name: text for name, text in os.environ.items() if name not in self.key_variables},
             )
         except OSError as error:
             self.problem(path, f"{shown(value[0])} cannot be run: {error.strerror}")

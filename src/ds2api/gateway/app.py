@@ -68,8 +68,7 @@ class App:
             record.client_dialect = door.dialect.name
             if door.operation in ("models", "model"):
                 await self._models(incoming, record, door)
-            elif door.operation == "note":
-                house.callers.identify(incoming.headers, incoming.query)
+            elif door.operation == "note":  # a version, which asks for no key: editors look for it before they have one
                 self._served(incoming, record, door.dialect.write_note(incoming.target))
             else:
                 await Exchange(house, incoming, door, record, began_at).run()
@@ -115,6 +114,8 @@ class App:
         if path not in _OWN_PATHS:
             return False
         admin.check_method(incoming, "GET", "HEAD")
+        if path == "/api/hello" and incoming.method != "HEAD":
+            house.callers.identify(incoming.headers, incoming.query)
         accept = incoming.headers.get("accept", "*/*")
         if path == "/" and "json" not in accept:
             # Editors and Ollama's own command look for these very words to know that somebody is there (R173).
@@ -125,7 +126,7 @@ class App:
         if path == "/readyz":
             ready = house.can_serve() and not self.is_draining
             status = 200 if ready else 503
-            body["status"] = "draining" if self.is_draining else "ready" if ready else "no usable account"
+            body["status"] = "draining" if self.is_draining else "ready" if ready else "not ready"
         record.status, record.ending = status, Ending.SERVED
         incoming.respond(status, [_JSON], jsons.dump(body))
         return True
@@ -133,6 +134,7 @@ class App:
     async def _pass(self, incoming: Incoming, record: ExchangeRecord, began_at: float) -> None:
         """``/providers/NAME/…``: the provider's own API, with an account's key."""
         house = self.house
+        house.callers.identify(incoming.headers, incoming.query)  # before anything is said of providers
         name, _, path = incoming.path[len(_PROVIDERS) :].partition("/")
         provider = house.providers.get(unquote(name))
         if provider is None:
