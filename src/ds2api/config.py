@@ -158,6 +158,7 @@ class _Reader(ClientReader):
         )
         settings = {name: self.settings(table, name) for name in SETTINGS}
         self.hide_variables(table)
+        self.check_placeholders(table, "")
         providers, accounts = self.providers(self.table(table, "providers"))
         tags = Tags(accounts)
         routes = self.routes(self.table(table, "models"), providers, tags)

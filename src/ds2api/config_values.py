@@ -21,6 +21,10 @@ __all__ = ["ValueReader", "joined", "shown"]
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{20,}")
 
 
+# `$${NAME}`, by which those programs mean the very text, is left alone.
+_PLACEHOLDER = re.compile(r"(?<!\$)\$\{(\w+)\}")
+
+
 class ValueReader:
     """Reads values; `problems` and `warnings` grow as it goes."""
 
@@ -55,6 +59,17 @@ class ValueReader:
             return value
         self.wrong(joined(path, name), value, "a text that is not empty")
         return None
+
+    def check_placeholders(self, value: Any, path: str) -> None:
+        """Other programs put a variable where `${NAME}` stands; taken as it is, it would be a key that is none."""
+        if isinstance(value, dict):
+            for name, one in value.items():
+                self.check_placeholders(one, joined(path, name) if path else name)
+        elif isinstance(value, list):
+            for number, one in enumerate(value):
+                self.check_placeholders(one, f"{path}[{number}]")
+        elif isinstance(value, str) and (found := _PLACEHOLDER.search(value)):
+            self.problem(path, f"{found[0]} is not expanded here; write a key as key_env = {found[1]!r}")
 
     def boolean(self, table: Mapping[str, Any], name: str, path: str) -> bool:
         value = table.get(name)

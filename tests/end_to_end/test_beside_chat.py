@@ -177,7 +177,7 @@ def test_completions_are_relayed(stream: bool) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/responses", "/openai/v1/responses"])
-def test_r150_a_websocket_is_refused_so_that_clients_fall_back_at_once(path: str) -> None:
+def test_R150_a_websocket_is_refused_so_that_clients_fall_back_at_once(path: str) -> None:
     with mock_upstream() as mock, gateway_for(table({"p": provider(mock.url, "chat")})) as gateway:
         upgrade = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
         refused = raw.exchange(gateway.port, "GET", path, headers=upgrade)

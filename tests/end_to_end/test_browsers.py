@@ -103,7 +103,7 @@ def test_where_a_key_is_asked_any_page_may_that_has_one(keyed_gateway: Running) 
         assert ask(keyed_gateway, headers).status == 401
 
 
-def test_r143_a_preflight_is_answered_before_a_key_is_asked(keyed_gateway: Running) -> None:
+def test_R143_a_preflight_is_answered_before_a_key_is_asked(keyed_gateway: Running) -> None:
     answer = exchange(keyed_gateway.port, "OPTIONS", CHAT, headers={"origin": PAGE, **PREFLIGHT})
     assert answer.status == 204
     assert answer.header("access-control-allow-origin") == PAGE
@@ -113,7 +113,7 @@ def test_r143_a_preflight_is_answered_before_a_key_is_asked(keyed_gateway: Runni
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_r143_every_answer_can_be_read_errors_and_streams_too(keyed_gateway: Running, stream: bool) -> None:
+def test_R143_every_answer_can_be_read_errors_and_streams_too(keyed_gateway: Running, stream: bool) -> None:
     key = {"authorization": f"Bearer {caller_key('alice')}"}
     for headers, status in ((key, 200), ({"authorization": "Bearer wrong"}, 401), ({}, 401)):
         answer = ask(keyed_gateway, {"origin": PAGE, **headers}, stream=stream)
@@ -122,7 +122,7 @@ def test_r143_every_answer_can_be_read_errors_and_streams_too(keyed_gateway: Run
     assert (missing.status, missing.header("access-control-allow-origin")) == (404, PAGE)
 
 
-def test_r143_a_page_that_is_not_listed_reads_nothing(keyed_gateway: Running) -> None:
+def test_R143_a_page_that_is_not_listed_reads_nothing(keyed_gateway: Running) -> None:
     for method, path in (("OPTIONS", CHAT), ("POST", CHAT), ("GET", "/healthz")):
         answer = exchange(keyed_gateway.port, method, path, b"{}", {"origin": "https://evil.example", **PREFLIGHT})
         assert cors(answer) == []

@@ -86,7 +86,7 @@ def test_what_answers_without_a_key_tells_nothing(keyed: Running, method: str, p
     assert "secret" not in answer.text and "account" not in answer.text
 
 
-def test_r155_a_wrong_key_is_named_by_its_header_and_never_repeated(keyed: Running) -> None:
+def test_R155_a_wrong_key_is_named_by_its_header_and_never_repeated(keyed: Running) -> None:
     wrong = "sk-ant-api03-somebody-typed-this"
     for name, value in (("authorization", f"Bearer {wrong}"), ("x-api-key", wrong), ("x-goog-api-key", wrong)):
         answer = exchange(keyed.port, "POST", "/v1/chat/completions", b"{}", {**JSON, name: value})
@@ -95,13 +95,13 @@ def test_r155_a_wrong_key_is_named_by_its_header_and_never_repeated(keyed: Runni
     assert wrong not in keyed.log()
 
 
-def test_r165_without_keys_it_serves_this_machine_only() -> None:
+def test_R165_without_keys_it_serves_this_machine_only() -> None:
     given = table({"p": provider("http://127.0.0.1:1/v1", "chat")}, listen="0.0.0.0:0")
     with pytest.raises(ds2api.ConfigError, match="can be reached from other machines"):
         ds2api.Gateway(ds2api.from_mapping(given, {}))
 
 
-def test_r165_a_caller_is_found_by_the_digest_of_its_key() -> None:
+def test_R165_a_caller_is_found_by_the_digest_of_its_key() -> None:
     """Equal beginnings of keys have unrelated digests, so a look-up by digest tells nothing by its timing."""
     callers = Callers([(key_hash(caller_key("alice")), Caller("alice"))])
     assert list(vars(callers)) == ["_by_hash"]
@@ -184,7 +184,7 @@ def misbehaving(received: Received) -> Reply:
     return faults[received.number % len(faults)]()
 
 
-def test_r153_no_byte_that_a_run_writes_holds_a_key(tmp_path: Path) -> None:
+def test_R153_no_byte_that_a_run_writes_holds_a_key(tmp_path: Path) -> None:
     """A program in a folder of its own: what it printed, every file that it made, how it is called, what its children
     were given. R153: key in the query, refusals, resets, a certificate that is none."""
     config = tmp_path / "ds2api.toml"

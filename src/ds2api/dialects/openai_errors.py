@@ -156,6 +156,8 @@ _OWN_WORDS: Mapping[Kind, str] = {
     Kind.METHOD_NOT_ALLOWED: "The provider does not know this call.",
 }
 
+# The same request would fail again, and some clients try everything five times (R135, R174).
+_FINAL = frozenset({Kind.QUOTA_EXHAUSTED, Kind.TOO_LARGE, Kind.MODEL_NOT_FOUND})
 # openai gives up beyond 120 s anyway, anthropic sleeps whatever is said (`mapping.md` §6).
 _RETRY_LIMIT_S = 60
 
@@ -218,7 +220,7 @@ def write_error(error: Error, request_id: str) -> WrittenError:
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(math.ceil(error.retry_after_s))))
         headers.append(("retry-after-ms", str(math.ceil(error.retry_after_s * 1000))))
-    if error.kind is Kind.QUOTA_EXHAUSTED or (error.retry_after_s or 0) > _RETRY_LIMIT_S:
+    if error.kind in _FINAL or (error.retry_after_s or 0) > _RETRY_LIMIT_S:
         headers.append(("x-should-retry", "false"))
     return WrittenError(status, jsons.dump({"error": error_object(error)}), tuple(headers))
 

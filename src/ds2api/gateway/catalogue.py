@@ -23,6 +23,13 @@ __all__ = ["Catalogue", "Listing", "list_models"]
 _PAGE = 1000
 _LIST_BYTES = 8 * 1024 * 1024
 _MODELS_MOST = 5000
+# What is mostly wrong where a connection fails in a phase (R176).
+_HINTS = {
+    "dns": "is the name in `base_url` right?",
+    "connect": "is the port in `base_url` right, and does it run?",
+    "tls": "is it http:// and not https://?",
+    "head": "is it https:// and not http://?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,8 @@ async def list_models(client: Client, provider: Provider, secret: Secret | None)
         finally:
             answer.close()
     except PeerError as error:
-        return Listing(problem=error.message)
+        hint = _HINTS.get(error.phase)
+        return Listing(problem=f"{error.message} ({error.phase})" + (f"; {hint}" if hint else ""))
     if answer.status != 200:
         hint = {
             401: "the key is refused",

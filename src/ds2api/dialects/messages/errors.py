@@ -157,8 +157,8 @@ def write_error(error: Error, request_id: str) -> WrittenError:
         headers.append(("retry-after", str(wait_s)))
         if wait_s > _LONGEST_RETRY_S:
             headers.append(("x-should-retry", "false"))
-    elif error.kind in (Kind.QUOTA_EXHAUSTED, Kind.CONFLICT):
-        # The SDK would try a 409 again, and other clients a 402: the same request would only fail again.
+    elif error.kind in (Kind.QUOTA_EXHAUSTED, Kind.CONFLICT, Kind.TOO_LARGE, Kind.MODEL_NOT_FOUND):
+        # The SDK would try a 409 again, and other clients all of these: the same request would only fail again.
         headers.append(("x-should-retry", "false"))
     return WrittenError(status, jsons.dump(error_object(error, request_id)), tuple(headers))
 
