@@ -27,6 +27,8 @@ __all__ = ["ERROR_BODY_BYTES", "Call", "served_by"]
 
 # Of an error answer: enough for any JSON error seen (Azure's content filter, 6 KB), not for a page of HTML.
 ERROR_BODY_BYTES = 256 * 1024
+# Nothing that a provider means is longer (`pool.announced_most_s`); told to a client, it would be a wait for ever.
+_WAIT_MOST_S = 86_400.0
 
 
 class Call:
@@ -96,8 +98,8 @@ class Call:
             body = b""  # the status says enough
         announced = read_announced(answer.headers, self._house.wall())
         error = dialect.read_error(answer.status, answer.headers, body)
-        if error.retry_after_s is None:
-            error = error.with_(retry_after_s=announced.retry_after_s)
+        wait_s = announced.retry_after_s if error.retry_after_s is None else error.retry_after_s
+        error = error.with_(retry_after_s=None if wait_s is None else min(wait_s, _WAIT_MOST_S))
         return AttemptFailed(error, announced)
 
     def without_key(self, text: str) -> str:

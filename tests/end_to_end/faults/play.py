@@ -29,7 +29,7 @@ __all__ = ["Case", "Result", "cases_of", "play"]
 # right outcome is an error, short, since many of those do nothing but wait.
 TIMEOUTS = {
     "connect_total_s": 8, "first_byte_idle_s": 8, "event_idle_s": 8, "head_total_s": 3, "exchange_total_s": 6,
-    "commit_after_s": 3,
+    "commit_after_s": 0.3,
 }  # fmt: skip
 HASTY = {"first_byte_idle_s": 1, "event_idle_s": 1}
 # Beyond all of them together.
@@ -177,6 +177,9 @@ async def _one(case: Case, index: int, texts: Sequence[str], address: str) -> Re
         result.faults.append("another client's bytes")
     if foreign := set(received.headers) - _FIELDS:
         result.faults.append(f"fields that nobody asked for: {', '.join(sorted(foreign))}")
+    wait = received.headers.get("retry-after", "1")
+    if not (wait.isascii() and wait.isdigit() and int(wait) <= 86_401):
+        result.faults.append(f"retry-after: {wait}")
     if "forged" in said:
         result.faults.append("something that was forged")
     return result
