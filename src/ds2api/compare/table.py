@@ -47,12 +47,15 @@ def notes(told: Told) -> list[tuple[str, bool]]:
     """What is to be said before anybody reads a figure, and whether it is grave."""
     said = [(f"{name} was left out: it {why}.", True) for name, why in told["left_out"].items()]
     said += [(f"Ended early: {told['stopped']}.", True)] if told["stopped"] else []
-    return said + [(one["text"], one["is_grave"]) for one in told["doubts"]]
+    said += [(one["text"], one["is_grave"]) for one in told["doubts"]]
+    if shares := [cell["seen"]["client_cpu"] for cell in told["cells"]]:
+        said.append((f"This client itself used {min(shares):.0%} to {max(shares):.0%} of a core.", False))
+    return said
 
 
 def headings(stream: bool) -> list[str]:
     """Of a `row`, but for its last cell, the comparison."""
-    return ["ANSWERS/S", *(heading for heading, _, _ in (_STREAM if stream else _JSON)), "CPU", "FAILED"]
+    return ["ANSWERS", "A SECOND", *(heading for heading, _, _ in (_STREAM if stream else _JSON)), "CPU", "FAILED"]
 
 
 def row(cell: Told, stream: bool) -> list[str]:
@@ -68,7 +71,7 @@ def row(cell: Told, stream: bool) -> list[str]:
         for name, word in HEADLINES[cell["work"]].items()
         if (found := cell["against"].get(name))
     ]
-    return [shown, *map(shown_time, times), f"{sum(cell['errors'].values()):,}", ", ".join(against)]
+    return [f"{cell['answers']:,}", shown, *map(shown_time, times), f"{sum(cell['errors'].values()):,}", ", ".join(against)]
 
 
 def step_words(told: Told, step: int) -> str:
