@@ -71,7 +71,8 @@ def row(cell: Told, stream: bool) -> list[str]:
         for name, word in HEADLINES[cell["work"]].items()
         if (found := cell["against"].get(name))
     ]
-    return [f"{cell['answers']:,}", shown, *map(shown_time, times), f"{sum(cell['errors'].values()):,}", ", ".join(against)]
+    failed = f"{sum(cell['errors'].values()):,}"
+    return [f"{cell['answers']:,}", shown, *map(shown_time, times), failed, ", ".join(against)]
 
 
 def step_words(told: Told, step: int) -> str:
