@@ -74,7 +74,7 @@ def _figures(rounds: Sequence[Round]) -> dict[str, Any]:
         "unsent": sum(each.unsent for each in rounds),
         "answers_per_s": _spread([len(own) / each.wall_s for own, each in zip(good_of, rounds, strict=True)]),
         "cpu_s": _spread(
-            [cpu / max(len(own), 1) for own, each in zip(good_of, rounds, strict=True) if (cpu := each.place_cpu_s)]
+            [cpu / len(own) for own, each in zip(good_of, rounds, strict=True) if own and (cpu := each.place_cpu_s)]
         ),
         "rss_bytes": max((each.place_rss_bytes or 0 for each in rounds), default=0) or None,
     }
