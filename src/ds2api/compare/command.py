@@ -184,10 +184,8 @@ async def _measure(run: Run, children: Children, pids: Mapping[str, tuple[int, .
     """With the table so far on a screen of its own; off a terminal with a line for each work and step."""
     turns, began, stop = sum(1 for _ in run.plan.turns()), time.monotonic(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    minutes = f"{run.plan.about_s / 60:.1f} minutes"
-    print(
-        f"{turns} measurements, about {minutes}; Ctrl-C ends it and shows what there is.", file=sys.stderr, flush=True
-    )
+    most = f"{turns} measurements, up to {run.plan.about_s / 60:.1f} minutes"
+    print(f"{most}; Ctrl-C ends it and shows what there is.", file=sys.stderr, flush=True)
 
     def show(turn: tuple[Work, int, Place, int]) -> None:
         work, step, place, number = turn
@@ -212,5 +210,6 @@ async def _measure(run: Run, children: Children, pids: Mapping[str, tuple[int, .
 
 
 def _write(out: TextIO, text: str) -> None:
-    out.write(text if "utf" in (out.encoding or "").lower() else text.translate(PLAIN))
+    is_plain = "utf" not in (out.encoding or "").lower()
+    out.write(text.translate(PLAIN).encode("ascii", "replace").decode() if is_plain else text)
     out.flush()
