@@ -44,7 +44,8 @@ class Children:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         # Whatever this program was started from (a folder, one file, an installation), they find the same.
-        self._environment = {**environment, "PYTHONPATH": os.pathsep.join(one or "." for one in sys.path)}
+        path = os.pathsep.join(one or "." for one in sys.path)
+        self._environment = {**environment, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
         self._running: list[Process] = []
         self._workers: list[Process] = []
         self._folder = tempfile.TemporaryDirectory(prefix="ds2api-bench-")
