@@ -143,4 +143,5 @@ class Run:
 
 
 def _most_tokens(work: Work) -> tuple[int, int]:
-    return input_tokens(max(work.prompt_bytes, _QUESTION_BYTES)), work.max_tokens
+    # Twice the usual guess: ids cost more tokens than words, and each dialect frames a question in some of its own.
+    return 2 * input_tokens(max(work.prompt_bytes, _QUESTION_BYTES)), work.max_tokens
