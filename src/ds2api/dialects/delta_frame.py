@@ -43,11 +43,12 @@ _AS_WRITTEN = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\["\\bfnrt])++').fullmatch
 _SPECIAL = re.compile(rb'["\\\x00-\x1f]').search
 
 # Fields whose value differs from delta to delta and tells nothing: the number of an event in its stream (Responses),
-# counts so far (Gemini; the last of them are read at the end), and padding against guessing by size (OpenAI).
+# counts so far (Gemini; the last of them are read at the end), padding against guessing by size (OpenAI), and the time
+# of each line (Ollama; the first is the answer's).
 _NUMBER, _FILLER = rb"\d++", rb'[^"\\\x00-\x1f]*+'
 _VOLATILE = re.compile(
     rb'"(?:sequence_number|[A-Za-z]*[tT]okenCount)": ?(?P<number>' + _NUMBER + rb")(?=[,}])"
-    rb'|"obfuscation": ?"(?P<filler>' + _FILLER + rb')(?=")'
+    rb'|"(?:obfuscation|created_at)": ?"(?P<filler>' + _FILLER + rb')(?=")'
 )
 
 
@@ -268,18 +269,20 @@ def _pattern(*pieces: bytes) -> re.Pattern[bytes]:
 
 
 class EventSplitter:
-    """Cuts bytes into whole events, each without the blank line that ends it, and with LF alone between its lines.
+    """Cuts bytes into whole events, each without its `ending` (a blank line, or the line end in a stream of lines), and
+    with LF alone between its lines.
 
     `split` gives None when the stream is not for it: a line ends in CR alone, or one event is large (looking at
     its beginning again with every read would be quadratic). Then `rest` holds what was not given out, and the caller's
     `SseParser` takes over for good.
     """
 
-    __slots__ = ("ending", "rest")
+    __slots__ = ("_ending", "ending", "rest")
 
-    def __init__(self) -> None:
+    def __init__(self, ending: bytes = b"\n\n") -> None:
         self.rest = b""
-        self.ending = b"\n\n"  # of an event, as they came lately
+        self._ending = ending
+        self.ending = ending  # as they came lately
 
     def split(self, data: bytes) -> list[bytes] | None:
         if self.rest:
@@ -293,8 +296,8 @@ class EventSplitter:
                 self.rest = data + tail
                 return None
             data = lines
-            self.ending = b"\r\n\r\n"
-        events = data.split(b"\n\n")
+            self.ending = self._ending.replace(b"\n", b"\r\n")
+        events = data.split(self._ending)
         self.rest = events.pop() + tail
         if len(self.rest) > _LARGE_BYTES and not events:
             return None

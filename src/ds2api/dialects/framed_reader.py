@@ -25,11 +25,12 @@ _LESSONS = 64
 class FramedReader:
     """One for each stream. `read(data, out)` appends to `out` and gives whether the stream is over."""
 
-    __slots__ = ("_frame", "_lessons", "_make", "_part", "_read", "_splitter", "latest")
+    __slots__ = ("_ending", "_frame", "_lessons", "_make", "_part", "_read", "_splitter", "latest")
 
-    def __init__(self, read: Callable[[bytes, list[ev.Event]], bool]) -> None:
+    def __init__(self, read: Callable[[bytes, list[ev.Event]], bool], ending: bytes = b"\n\n") -> None:
         self._read = read
-        self._splitter: EventSplitter | None = EventSplitter()
+        self._ending = ending
+        self._splitter: EventSplitter | None = EventSplitter(ending)
         self._frame: DeltaFrame | None = None
         self._part = -1
         self._make: type[ev.Delta] = ev.TextDelta
@@ -58,10 +59,10 @@ class FramedReader:
                     break
             if self._lessons <= 0:
                 self._splitter, self._frame = None, None
-                self._read(b"\n\n".join((*events[at:], splitter.rest)), out)
+                self._read(self._ending.join((*events[at:], splitter.rest)), out)
                 break
             before = len(out)
-            if self._read(events[at] + b"\n\n", out):
+            if self._read(events[at] + self._ending, out):
                 break
             self._learn(events[at], out[before:])
             at += 1

@@ -169,7 +169,8 @@ class Translate:
             return self._take(self._decoder.feed(data))
         # --- hot: of many events in one read only the first, which teach the frame, and the last are read ---
         least = 0 if framed.is_learned else _LESSON_BYTES
-        at = max(data.find(b"\n\n", least) + 2, data.find(b"\r\n\r\n", least, least + _MANY_BYTES) + 4)
+        ends = (framed.ending, framed.ending.replace(b"\n", b"\r\n"))
+        at = next((at + len(end) for end in ends if (at := data.find(end, least)) >= 0), 0)
         made, data = [self._take(self._decoder.feed(data[:at]))], data[at:]
         ending = self.begin_splice()
         if self._splice is not None:

@@ -4,7 +4,7 @@ A part ends where another kind begins; calls come whole, each in one piece. What
 part (R008) and is a sign of life. The object that is `done` ends the answer; what follows it means nothing. A call
 without an id gets one of the time it was made and its number, so that no two of a conversation are equal (R044).
 
-No two lines are alike here (each has its own time), so every one is parsed: 1.5 µs for a delta, most of it the JSON.
+The lines of one part are alike but for their text and time (`framed_reader`); parsed, one takes 1.5 µs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 from typing import Any
 
 from ds2api import jsons
+from ds2api.dialects.framed_reader import FramedReader
 from ds2api.dialects.ollama.answer_lines import ENVELOPE, message_of, read_created, read_logprobs
 from ds2api.dialects.ollama.errors import broken, read_line_error, truncated
 from ds2api.dialects.ollama.extras import extra_of
@@ -31,10 +32,10 @@ _KNOWN = ENVELOPE | set(FIGURES)
 class OllamaDecoder:
     """See `contract.Decoder`. One for each answer."""
 
-    framed = None
-    __slots__ = ("_done", "_has_calls", "_is_started", "_kind", "_lines", "_part")
+    __slots__ = ("_done", "_has_calls", "_is_started", "_kind", "_lines", "_part", "framed")
 
     def __init__(self) -> None:
+        self.framed = FramedReader(self._read, b"\n")
         self._lines = LineSplitter()
         self._is_started = False
         self._done = False
@@ -45,25 +46,31 @@ class OllamaDecoder:
     def feed(self, data: bytes) -> list[ev.Event]:
         """See `contract.Decoder`."""
         out: list[ev.Event] = []
-        if self._done:
-            return out
+        if not self._done:
+            self.framed.feed(data, out)
+        return out
+
+    def _read(self, data: bytes, out: list[ev.Event]) -> bool:
+        """The general way: whatever a stream may hold. Whether it is over."""
         try:
             lines = self._lines.feed(data)
         except EventTooLarge as error:
-            return self._fail(broken(str(error)))
+            out += self._fail(broken(str(error)))
+            return True
         for line in lines:
             try:
                 value = jsons.parse_event(line)
             except jsons.JsonError as error:
-                return out + self._fail(broken(f"a line is no JSON: {error}"))
+                out += self._fail(broken(f"a line is no JSON: {error}"))
+                return True
             if self._take(value, line, out):
-                break
-        return out
+                return True
+        return False
 
     def end(self) -> list[ev.Event]:
         """See `contract.Decoder`. The last line may lack its end."""
         out: list[ev.Event] = []
-        if self._done:
+        if self._done or self.framed.finish(out):
             return out
         rest = self._lines.rest()
         try:
