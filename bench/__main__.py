@@ -2,7 +2,8 @@
 
     python3 tools/dev.py bench            five interleaved rounds, a few minutes
     python3 tools/dev.py bench --quick    one short round, for a look
-    python3 tools/dev.py bench --check    exit status 1 if a goal is missed
+    python3 tools/dev.py bench --goals    exit status 1 if a goal is missed
+    python3 tools/dev.py bench --check    the guard: calls, writes, objects; without a clock or a compiler
     python3 tools/dev.py bench --pool     the account pool against the rules of real providers, in virtual time
     python3 tools/dev.py bench --overload several times the load that provider and gateway have room for
     python3 tools/dev.py bench --pairs    each of six clients over each of six upstreams: streams a second
@@ -23,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench import counts
 from bench.cases import EVENTS, PROTOCOLS, Case, cases, pairs
 from bench.processes import Processes, Relay
 
@@ -37,7 +39,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--only", metavar="TEXT", help="only the cases with TEXT in their name")
     parser.add_argument("--pairs", action="store_true", help="the table of all 36 pairs instead")
-    parser.add_argument("--check", action="store_true", help="exit status 1 if a goal is missed")
+    parser.add_argument("--goals", action="store_true", help="exit status 1 if a goal is missed")
+    parser.add_argument("--check", action="store_true", help="the guard: counts without a clock; no compiler needed")
+    parser.add_argument("--record", action="store_true", help="write what the guard counts now to bench/counts.json")
+    parser.add_argument("--count", metavar="PATH", help="what the guard counts in one path, function by function")
     parser.add_argument("--profile", metavar="CASE", help="where the time goes in one case, instead of measuring")
     parser.add_argument("--pool", action="store_true", help="how the pool of accounts schedules, in virtual time")
     parser.add_argument("--overload", action="store_true", help="several times the load that there is room for")
@@ -52,12 +57,18 @@ def main() -> int:
         return pool(others)
     if others:
         parser.error(f"unknown: {' '.join(others)}")
+    if options.check:
+        return counts.check_all()
+    if options.record:
+        return counts.record()
+    if options.count:
+        return counts.show(options.count)
     wanted = [case for case in cases(quick=options.quick) if not options.only or options.only in case.name]
     if options.profile:
         return profile(next((case for case in wanted if case.name == options.profile), None), wanted)
     rounds = 1 if options.quick else options.rounds
     if options.pairs:
-        return report_pairs(pairs(quick=options.quick), rounds, check=options.check)
+        return report_pairs(pairs(quick=options.quick), rounds, check=options.goals)
     with Processes() as processes:
         relays = [processes.direct(), processes.floor(), processes.ours()]
         nginx = processes.nginx()
@@ -75,7 +86,7 @@ def main() -> int:
                     figures.setdefault((case.name, relay.name), []).append(measure(processes, relay, case))
         print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
         memory = {relay.name: (idle[relay.name], relay.rss_bytes()) for relay in relays}
-    return report(wanted, figures, memory, rounds, has_nginx=nginx is not None, check=options.check)
+    return report(wanted, figures, memory, rounds, has_nginx=nginx is not None, check=options.goals)
 
 
 def report_pairs(wanted: list[Case], rounds: int, *, check: bool) -> int:

@@ -1,39 +1,47 @@
-"""What the hot path costs in counts that no clock and no neighbour can disturb: Python calls a request and an event,
-by function; writes and reads a stream; JSON documents read a stream.
+"""The guard: what the hot path costs in counts that no clock and no neighbour can disturb.
 
-    PYTHONPATH=src python -m bench.counts "stream chat→messages"      (by function; without a name: the table)
+    python3 tools/dev.py bench --check            is any path dearer than `counts.json` says? A part of the tests
+    python3 tools/dev.py bench --record           what it costs now is what it may cost
+    python3 tools/dev.py bench --count "stream chat→messages"       one path, function by function
 
 Gateway, mock and client are in one loop and one thread, in lockstep: the mock sends an event when the client has the
-one before, so that each comes alone, and every run counts the same. Only calls into `ds2api` count; what they cost is
-in `bench/parts.py`.
+one before, so that each comes alone, and every run counts the same. Calls are those of Python functions (ours, those
+that dataclasses make for us, h11's); newer Pythons make fewer of the same code, so that what was counted on 3.11 holds
+for all. `bench/parts.py` has the microseconds, `bench/ratio.py` the one guard that has to do with time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import ds2api
-from bench.parts import asker, stream
+from bench.parts import EVENTS, asker, stream
 from ds2api.dialects.registry import DIALECTS
 from ds2api.universal import events as ev
 from ds2api.universal.response import fold
 from ds2api.universal.usage import Usage
 
-__all__ = ["Counts", "WORKLOADS", "count"]
+__all__ = ["WORKLOADS", "Counts", "check", "count", "recorded"]
 
 KEY = "ds2-counted-caller-key"
 SOURCE = str(Path(ds2api.__file__).parent) + "/"
-WARM, COUNTED = 3, 10
+FILE = Path(__file__).with_name("counts.json")
+WARM, COUNTED = 2, 3
+# What a path may grow before the guard minds: nothing, but for what the collector and the timers do in between.
+_SLACK = 1.01
+_WRITE = asyncio.selector_events._SelectorSocketTransport.write.__code__  # type: ignore[attr-defined]
 _TURNS = 20  # of the loop in which an event may reach the client; some make no bytes
 PATHS = {
     "chat": "/v1/chat/completions",
@@ -48,19 +56,29 @@ MARKS = {"/messages": "messages", "/responses": "responses", "enerateContent": "
 UPSTREAMS = ("chat", "responses", "messages", "gemini", "ollama")
 WORKLOADS = {
     f"{kind} {client}→{upstream}": (kind, client, upstream)
-    for kind in ("JSON", "stream")
+    for kind in ("JSON", "stream", "tools")
     for client in PATHS
     for upstream in UPSTREAMS
+    if kind != "tools" or upstream not in ("gemini", "ollama")  # whose calls come whole
 }
 
 
 @dataclass
 class Counts:
-    """Of one request (of `COUNTED`), or one event in the middle of a stream. `calls` by function."""
+    """Of one request, all its events included. `by_function` is for people."""
 
-    calls: Counter[str] = field(default_factory=Counter)
-    request_calls: float = 0.0
-    event_calls: float = 0.0
+    calls: float = 0.0
+    event_calls: float = 0.0  # of one event in the middle of a stream
+    parses: float = 0.0  # JSON documents that were read
+    writes: float = 0.0  # to either side
+    objects: int = 0  # that one open stream keeps alive, in the middle
+    by_function: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What is recorded."""
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "by_function"}
+        return {name: round(value, 1) for name, value in values.items()}
 
 
 def body_of(client: str, model: str, *, streams: bool) -> bytes:
@@ -108,7 +126,9 @@ streams_of = lru_cache(stream)
 class Mock(asyncio.Protocol):
     """Answers a request at once, or with a stream whose next event leaves by `more`."""
 
+    kind = ""  # of all streams
     streaming: Mock | None = None  # the one that has begun a stream
+    began: asyncio.Event
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
@@ -128,8 +148,9 @@ class Mock(asyncio.Protocol):
             kind = DIALECTS[name].stream_type.encode()
             head = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n" % kind
             self.transport.write(head)
-            self.events = [event for event in streams_of(name) if event]
+            self.events = [event for event in streams_of(name, Mock.kind) if event]
             Mock.streaming = self
+            Mock.began.set()
         else:
             self.transport.write(answer_of(name))
 
@@ -219,49 +240,59 @@ ENVIRONMENT = {f"KEY_{name.upper()}": f"sk-counted-0123456789abcde{name}" for na
 
 async def _count(kind: str, client_name: str, upstream: str) -> Counts:
     loop = asyncio.get_running_loop()
-    counts = Counts()
+    counts, streams = Counts(), kind != "JSON"
     seen: Counter[CodeType] = Counter()
+    at_event: list[dict[CodeType, int]] = []
+    alive: list[int] = []
+    Mock.kind, Mock.began = kind, asyncio.Event()
 
     def profiled(frame: FrameType, event: str, argument: object) -> None:
         if event == "call":
             seen[frame.f_code] += 1
+            if frame.f_code is _WRITE and frame.f_back is not None and is_counted(frame.f_back.f_code):
+                counts.writes += 1 / COUNTED
+
+    def on_event(number: int) -> None:
+        at_event.append(dict(seen))
+        if number == EVENTS // 2 and not seen:
+            alive.append(_alive())
 
     async with AsyncExitStack() as stack:
         mock = await loop.create_server(Mock, "127.0.0.1", 0)
         stack.push_async_callback(mock.wait_closed)
         stack.callback(mock.close)
-        table = config(mock.sockets[0].getsockname()[1])
-        made = ds2api.from_mapping(table, ENVIRONMENT)
+        made = ds2api.from_mapping(config(mock.sockets[0].getsockname()[1]), ENVIRONMENT)
         gateway = await stack.enter_async_context(
             ds2api.Gateway(made, log_stream=io.StringIO(), grace_s=1.0, environment={})
         )
-        port = int(gateway.url.rpartition(":")[2])
-        _, client = await loop.create_connection(Client, "127.0.0.1", port)
+        _, client = await loop.create_connection(Client, "127.0.0.1", int(gateway.url.rpartition(":")[2]))
         stack.callback(client.transport.close)
-        request = request_of(client_name, f"{upstream}-m", streams=kind == "stream")
-        seen_before: list[dict[CodeType, int]] = []
-
-        def on_event(number: int) -> None:
-            seen_before.append(dict(seen))
-
+        request = request_of(client_name, f"{upstream}-m", streams=streams)
         for number in range(WARM + COUNTED):
             if number == WARM:
-                seen.clear()
+                alive.append(_alive())
                 sys.setprofile(profiled)
-            await exchange(client, request, streams=kind == "stream", on_event=on_event)
+            await exchange(client, request, streams=streams, on_event=on_event)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         sys.setprofile(None)
-        for code, number in seen.items():
-            if is_counted(code):
-                name = f"{code.co_filename.removeprefix(SOURCE)}:{code.co_qualname}"
-                counts.calls[name] += number
-        counts.request_calls = sum(counts.calls.values()) / COUNTED
-        if kind == "stream":  # of the last stream, its second half
-            first, last = seen_before[-100], seen_before[-20]
-            grown = {code: number - first.get(code, 0) for code, number in last.items() if is_counted(code)}
-            counts.event_calls = sum(grown.values()) / 80
+    for code, number in seen.items():
+        if is_counted(code):
+            counts.by_function[f"{code.co_filename.removeprefix(SOURCE)}:{code.co_qualname}"] += number
+    counts.calls = counts.by_function.total() / COUNTED
+    counts.parses = sum(counts.by_function[f"jsons.py:{name}"] for name in ("parse", "parse_event")) / COUNTED
+    if streams:
+        # Of the last stream, from its middle on; the last burst is more than one event.
+        first, last = at_event[-EVENTS // 2], at_event[-EVENTS // 10]
+        grown = sum(number - first.get(code, 0) for code, number in last.items() if is_counted(code))
+        counts.event_calls = grown / (EVENTS // 2 - EVENTS // 10)
+        counts.objects = max(0, alive[-2] - alive[-1])
     return counts
+
+
+def _alive() -> int:
+    gc.collect()
+    return len(gc.get_objects())
 
 
 def count(name: str) -> Counts:
@@ -269,14 +300,47 @@ def count(name: str) -> Counts:
     return asyncio.run(_count(*WORKLOADS[name]))
 
 
-def main() -> None:
-    for name in sys.argv[1:] or WORKLOADS:
-        counts = count(name)
-        print(f"{name:<28}{counts.request_calls:10.1f} calls{counts.event_calls:8.1f} an event")
-        if sys.argv[1:]:
-            for function, number in counts.calls.most_common():
-                print(f"{number / COUNTED:8.1f} {function}")
+def recorded() -> dict[str, dict[str, float]]:
+    """What each path may cost."""
+    known: dict[str, dict[str, float]] = json.loads(FILE.read_text(encoding="utf-8"))
+    return known
 
 
-if __name__ == "__main__":
-    main()
+def check(name: str, may: dict[str, float]) -> list[str]:
+    """What of `name` is dearer than it may be, in sentences."""
+    return [
+        f"{name}: {figure} {value:g}, which was {may.get(figure, 0):g}"
+        for figure, value in count(name).figures.items()
+        if value > may.get(figure, 0) * (1.2 if figure == "objects" else _SLACK)
+    ]
+
+
+def check_all() -> int:
+    """For the command line. 1 if any path got dearer."""
+    known = recorded()
+    dearer = [sentence for name in WORKLOADS for sentence in check(name, known.get(name, {}))]
+    if dearer:
+        dearer.append("worth it? then: python3 tools/dev.py bench --record")
+    print("\n".join(dearer or ["no path is dearer"]))
+    return 1 if dearer else 0
+
+
+def record() -> int:
+    """Write down what every path costs now, and say what changed."""
+    known = recorded() if FILE.exists() else {}
+    found = {name: count(name).figures for name in WORKLOADS}
+    lines = ",\n".join(f"  {json.dumps(name, ensure_ascii=False)}: {json.dumps(one)}" for name, one in found.items())
+    FILE.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+    for name, figures in found.items():
+        if figures != known.get(name):
+            print(f"{name}: {known.get(name)} → {figures}")
+    return 0
+
+
+def show(name: str) -> int:
+    """One path, function by function."""
+    counts = count(name)
+    print(f"{name}: {counts.figures}")
+    for function, number in counts.by_function.most_common():
+        print(f"{number / COUNTED:8.1f} {function}")
+    return 0

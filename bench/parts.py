@@ -22,11 +22,17 @@ EVENTS = 200
 READS = (1, 8, EVENTS)
 
 
-def stream(name: str) -> list[bytes]:
-    """One answer of `EVENTS` deltas in the dialect `name`, an event each."""
+def stream(name: str, kind: str = "stream") -> list[bytes]:
+    """One answer of `EVENTS` deltas in the dialect `name`, an event each: text, or for "tools" a call's arguments."""
     encoder = DIALECTS[name].encoder(asker())
-    bursts: list[list[ev.Event]] = [[ev.Started("id", "m", 1, Usage(input_uncached=9)), ev.PartStarted(0, "text")]]
-    bursts += [[ev.TextDelta(0, f" word number {number};")] for number in range(EVENTS)]
+    bursts: list[list[ev.Event]] = [[ev.Started("id", "m", 1, Usage(input_uncached=9))]]
+    if kind == "tools":
+        bursts += [[ev.PartStarted(0, "call", id="call_1", name="f")], [ev.ArgumentsDelta(0, '{"a":"')]]
+        bursts += [[ev.ArgumentsDelta(0, f" word number {number};")] for number in range(EVENTS)]
+        bursts.append([ev.ArgumentsDelta(0, '"}')])
+    else:
+        bursts.append([ev.PartStarted(0, "text")])
+        bursts += [[ev.TextDelta(0, f" word number {number};")] for number in range(EVENTS)]
     bursts.append([ev.PartFinished(0), ev.Finished("stop"), ev.UsageSeen(Usage(output_text=EVENTS)), ev.Ended()])
     return [encoder.encode(burst) for burst in bursts]
 

@@ -116,6 +116,11 @@ class ChatTap(RelayTap):
         elif isinstance(delta, dict):
             self.content_seen = self.content_seen or any(delta.get(name) for name in _CONTENT)
             texts = [text for name in _TEXTS if isinstance(text := delta.get(name), str) and text]
+            calls = delta.get("tool_calls")
+            if isinstance(calls, list) and len(calls) == 1 and isinstance(calls[0], dict):
+                function = calls[0].get("function")
+                text = function.get("arguments") if isinstance(function, dict) else None
+                texts += [text] if isinstance(text, str) and text else []
             self.delta_text = texts[0] if len(texts) == 1 else ""
 
 

@@ -1,8 +1,8 @@
 """Watches a relayed stream: content, end, error, usage, and the answer's id; every byte passes as it came.
 
-An error event is taken out: the lane writes it anew, without whatever a provider may have put into its text. OpenAI
-numbers and pads its events, so no frame fits them (`relay_tap`); but each is named in its first line, and once content
-was seen the names of those that tell nothing are enough.
+An error event is taken out: the lane writes it anew, without whatever a provider may have put into its text. Each event
+is named in its first line: once content was seen and some deltas have taught their frames (`relay_tap`), the names of
+those that tell nothing are enough.
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ __all__ = ["ResponsesTap"]
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _SILENT_ITEMS = frozenset({"message", "reasoning"})  # items that say nothing by beginning
 _TELLS_NOTHING = (b".delta", b".done", b".added")
+# How many deltas are parsed in the hope of a frame: a few for every part of an answer.
+_LESSONS = 32
 
 
 class ResponsesTap(RelayTap):
     """See `contract.Tap`. One for each stream."""
 
-    __slots__ = ()
+    __slots__ = ("_lessons",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lessons = _LESSONS
 
     def note(self, data: bytes, name: bytes) -> bool:
         """See `RelayTap`."""
@@ -75,5 +81,8 @@ class ResponsesTap(RelayTap):
     def _look(self, event: bytes) -> bool:
         """Most events need not be parsed once content was seen."""
         if self.content_seen and event.startswith(b"event: response.") and event.endswith(b"}"):
-            return not event[: event.find(b"\n")].endswith(_TELLS_NOTHING) and super()._look(event)
+            name = event[: event.find(b"\n")]
+            is_lesson = self._lessons > 0 and name.endswith(b".delta")
+            self._lessons -= is_lesson
+            return (is_lesson or not name.endswith(_TELLS_NOTHING)) and super()._look(event)
         return super()._look(event)
