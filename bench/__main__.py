@@ -20,12 +20,14 @@ import hashlib
 import os
 import platform
 import sys
+import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench import counts
 from bench.cases import EVENTS, PROTOCOLS, Case, cases, pairs
+from bench.flame import flame_graph, hottest
 from bench.processes import Processes, Relay
 
 SCALE = {"request": ("ms", 1e3), "stream": ("ms", 1e3), "event": ("µs", 1e6)}
@@ -44,6 +46,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="write what the guard counts now to bench/counts.json")
     parser.add_argument("--count", metavar="PATH", help="what the guard counts in one path, function by function")
     parser.add_argument("--profile", metavar="CASE", help="where the time goes in one case, instead of measuring")
+    parser.add_argument("--flame", metavar="FILE", default="profile.svg", help="where --profile draws its flame graph")
     parser.add_argument("--pool", action="store_true", help="how the pool of accounts schedules, in virtual time")
     parser.add_argument("--overload", action="store_true", help="several times the load that there is room for")
     options, others = parser.parse_known_args()
@@ -65,7 +68,8 @@ def main() -> int:
         return counts.show(options.count)
     wanted = [case for case in cases(quick=options.quick) if not options.only or options.only in case.name]
     if options.profile:
-        return profile(next((case for case in wanted if case.name == options.profile), None), wanted)
+        case = next((case for case in wanted if case.name == options.profile), None)
+        return profile(case, wanted, Path(options.flame))
     rounds = 1 if options.quick else options.rounds
     if options.pairs:
         return report_pairs(pairs(quick=options.quick), rounds, check=options.goals)
@@ -184,21 +188,25 @@ def report(
     return 1 if missed and check else 0
 
 
-def profile(case: Case | None, wanted: list[Case]) -> int:
-    """Run one case against ours under cProfile and print the most expensive functions."""
+def profile(case: Case | None, wanted: list[Case], file: Path) -> int:
+    """Sample ours during one case: a flame graph in `file`, and the dearest functions on the screen."""
     if case is None:
         print("there is no such case; there are:\n  " + "\n  ".join(one.name for one in wanted), file=sys.stderr)
         return 2
-    import pstats
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
-        file = f"{folder}/profile"
+        stacks = Path(folder) / "stacks"
         with Processes() as processes:
-            relay = processes.ours(["-m", "cProfile", "-o", file])
-            measure(processes, relay, case, share=0.1)
-            measure(processes, relay, case)
-        pstats.Stats(file).sort_stats("tottime").print_stats(40)
+            relay = processes.ours(["-m", "bench.sampler", str(stacks)])
+            for number in range(4):
+                print(f"\r{case.name}: part {number + 1} of 4", end="", file=sys.stderr, flush=True)
+                measure(processes, relay, case)
+        lines = [line for line in stacks.read_text(encoding="utf-8").splitlines() if "asyncio/runners.py" in line]
+    print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
+    file.write_text(flame_graph(lines, case.name), encoding="utf-8")
+    print("itself  with inner")
+    for name, own, whole in hottest(lines):
+        print(f"{own:6.1%}  {whole:6.1%}  {name}")
+    print(f"the flame graph is in {file}")
     return 0
 
 

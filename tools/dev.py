@@ -6,6 +6,7 @@
     python3 tools/dev.py test --node | --agents              the Node SDKs, the coding agents (npm packages, once)
     python3 tools/dev.py test --engine                       a real llama.cpp with a tiny Mixtral (200 MB, once)
     python3 tools/dev.py soak [--minutes N]                  faults, disconnects, reloads, clock jumps: nothing leaks
+    python3 tools/dev.py profile "small JSON chat"           where the time goes, as a flame graph
     python3 tools/dev.py lint | bench | zipapp | docs | size | sbom | audit-deps | lock
 
 It makes `.venv` beside it, installs the pinned packages of `tools/lock/` (every file checked by its hash), and
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
         "lint": lint,
         "bench": bench,
         "soak": soak,
+        "profile": profile,
         "zipapp": zipapp,
         "docs": docs,
         "size": size,
@@ -136,6 +138,14 @@ def bench(arguments: list[str]) -> int:
 def soak(arguments: list[str]) -> int:
     """Let a gateway run under faults for a while, and look whether anything is left behind. `--help` tells more."""
     return run([str(environment("run")), "-m", "bench.soak", *arguments])
+
+
+def profile(arguments: list[str]) -> int:
+    """Where the time goes in one case of the bench: a flame graph in profile.svg, or in --flame FILE."""
+    if not arguments:
+        say('name a case of the bench, as in: profile "stream, fast chat→messages"')
+        return 2
+    return bench(["--profile", *arguments])
 
 
 def zipapp(arguments: list[str]) -> int:
