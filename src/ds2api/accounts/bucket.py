@@ -26,7 +26,7 @@ _BURST_S = 5.0
 # it has used.
 _FIRST_S = 2.0
 # Requests overtake each other on their way: one that is sent the moment it fits may be there before the one that made
-# it wait. So ours holds a little less than the provider's; the rate is the same. Where it holds one request and no more,
+# it wait. So ours holds a little less than the provider's; the rate is the same. Where it holds one request only,
 # that is not possible, and each waits a little longer than it must.
 _GUARD_S = 0.15
 _GUARD_OF_ONE = 0.15
