@@ -6,6 +6,7 @@
     python3 tools/dev.py test --node | --agents              the Node SDKs, the coding agents (npm packages, once)
     python3 tools/dev.py test --engine                       a real llama.cpp with a tiny Mixtral (200 MB, once)
     python3 tools/dev.py soak [--minutes N]                  faults, disconnects, reloads, clock jumps: nothing leaks
+    python3 tools/dev.py fuzz [--minutes N] [--only TEXT]    inputs that break a parser are searched for
     python3 tools/dev.py profile "small JSON chat"           where the time goes, as a flame graph
     python3 tools/dev.py lint | bench | zipapp | docs | size | sbom | audit-deps | lock
 
@@ -37,7 +38,12 @@ LOCKS = ROOT / "tools" / "lock"
 # One test process for each core: the suite is promised to take under five minutes on two.
 TEST_WORKERS = "auto"
 # Lock file → what it is made of.
-LOCKED = {"run": ["run.in"], "test": ["run.in", "test.in"], "engine": ["run.in", "test.in", "engine.in"]}
+LOCKED = {
+    "run": ["run.in"],
+    "test": ["run.in", "test.in"],
+    "engine": ["run.in", "test.in", "engine.in"],
+    "fuzz": ["run.in", "fuzz.in"],
+}
 # Tests beside the suite: their folder, their environment, and what they need first (`LAYER_INSTALLERS`).
 LAYERS = {
     "--node": ("tests/node", "test", "npm"),
@@ -57,6 +63,7 @@ def main(arguments: list[str]) -> int:
         "lint": lint,
         "bench": bench,
         "soak": soak,
+        "fuzz": fuzz,
         "profile": profile,
         "zipapp": zipapp,
         "docs": docs,
@@ -138,6 +145,11 @@ def bench(arguments: list[str]) -> int:
 def soak(arguments: list[str]) -> int:
     """Let a gateway run under faults for a while, and look whether anything is left behind. `--help` tells more."""
     return run([str(environment("run")), "-m", "bench.soak", *arguments])
+
+
+def fuzz(arguments: list[str]) -> int:
+    """Search for inputs that break a parser, in an environment of its own. `--help` tells more."""
+    return run([str(environment("fuzz")), "-m", "tests.fuzz", *arguments])
 
 
 def profile(arguments: list[str]) -> int:
@@ -230,7 +242,7 @@ def isolated() -> list[str]:
 
 def environment(kind: str) -> Path:
     """The Python of an environment that has everything of tools/lock/<kind>.txt, made or mended first."""
-    folder = VENV.with_name(".venv-engine") if kind == "engine" else VENV
+    folder = VENV.with_name(f".venv-{kind}") if kind in ("engine", "fuzz") else VENV
     mark = folder / "ds2api-lock"
     # The environment for tests has everything that running needs.
     enough = {"run": ("run", "test")}.get(kind, (kind,))
