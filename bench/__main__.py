@@ -25,9 +25,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import counts
+from bench import counts, page
 from bench.cases import EVENTS, PROTOCOLS, Case, cases, pairs
 from bench.flame import flame_graph, hottest
+from bench.limits import measure_all
 from bench.processes import Processes, Relay
 
 SCALE = {"request": ("ms", 1e3), "stream": ("ms", 1e3), "event": ("µs", 1e6)}
@@ -43,6 +44,8 @@ def main() -> int:
     parser.add_argument("--pairs", action="store_true", help="the table of all 36 pairs instead")
     parser.add_argument("--goals", action="store_true", help="exit status 1 if a goal is missed")
     parser.add_argument("--check", action="store_true", help="the guard: counts without a clock; no compiler needed")
+    parser.add_argument("--limits", action="store_true", help="memory, start, a large body, a slow reader; no compiler")
+    parser.add_argument("--page", action="store_true", help="write docs/performance.md from the last results of all")
     parser.add_argument("--record", action="store_true", help="write what the guard counts now to bench/counts.json")
     parser.add_argument("--count", metavar="PATH", help="what the guard counts in one path, function by function")
     parser.add_argument("--profile", metavar="CASE", help="where the time goes in one case, instead of measuring")
@@ -64,6 +67,13 @@ def main() -> int:
         return counts.check_all()
     if options.record:
         return counts.record()
+    if options.limits:
+        found = measure_all()
+        print("\n".join(f"{value:10.2f}  {name}" for name, value in found.items()))
+        page.save("limits", found)
+        return 0
+    if options.page:
+        return page.write()
     if options.count:
         return counts.show(options.count)
     wanted = [case for case in cases(quick=options.quick) if not options.only or options.only in case.name]
@@ -109,6 +119,7 @@ def report_pairs(wanted: list[Case], rounds: int, *, check: bool) -> int:
     print("| client ↓ upstream → | " + " | ".join(PROTOCOLS) + " |")
     print("|---" * (len(PROTOCOLS) + 1) + "|")
     missed = []
+    page.save("pairs", {"rounds": rounds, "streams_a_cpu_second": {name: median(one) for name, one in figures.items()}})
     for client in PROTOCOLS:
         own = median(figures[f"{client}→{client}"])
         row = []
@@ -145,6 +156,7 @@ def report(
     check: bool,
 ) -> int:
     missed = []
+    figures_of: dict[str, Any] = {}
     floor_hash = hashlib.sha256((Path(__file__).parent / "floor.py").read_bytes()).hexdigest()[:16]
     python = f"{platform.python_implementation()} {platform.python_version()}"
     print(f"{python}, {os.cpu_count()} cores (one for the relay), {rounds} rounds, medians; floor {floor_hash}\n")
@@ -171,6 +183,10 @@ def report(
             f"| {cpu('ours') * scale:.3f} {word} | **{ratio:.2f}** | {rate:,.0f} "
             f"| {added[0] / 1e3:.2f} ms | {added[1] / 1e3:.2f} ms |"
         )
+        figures_of[case.name] = {
+            relay: {"cpu_s": cpu(relay), "all_cpu_s": [one["cpu"] for one in figures[case.name, relay]]}
+            for relay in ("floor", "ours", *(("nginx",) if has_nginx else ()))
+        } | {"unit": case.unit, "ours_a_second": rate, "added_us": added, "goal": case.goal}
         if case.goal_ratio is not None and ratio > case.goal_ratio:
             missed.append(f"{case.name}: {ratio:.2f} × floor, the goal is {case.goal_ratio}")
         if case.goal_ms is not None and cpu("ours") * 1e3 > case.goal_ms:
@@ -185,6 +201,7 @@ def report(
     print("\nmemory (idle → after the run): ", end="")
     print(", ".join(f"{name} {a / 1e6:.0f} → {b / 1e6:.0f} MB" for name, (a, b) in memory.items() if b))
     print("\n" + ("every goal is reached" if not missed else "missed:\n  " + "\n  ".join(missed)))
+    page.save("cases", {"rounds": rounds, "floor": floor_hash, "cases": figures_of})
     return 1 if missed and check else 0
 
 

@@ -13,6 +13,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,12 +35,15 @@ _CHUNK = b"%x\r\n%b\r\n" % (64 * 1024, b"x" * (64 * 1024))
 
 
 class _Endless(counts.Mock):
-    """Answers with a body of `_ANSWER_BYTES`, at the pace of whoever reads."""
+    """Answers a request for files with a body of `_ANSWER_BYTES`, at the pace of whoever reads."""
 
     sent = 0
     room: asyncio.Event
 
     def data_received(self, data: bytes) -> None:
+        if b"/files" not in data:  # the gateway asks for models of its own accord
+            super().data_received(data)
+            return
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         self.transport.write(head)
         self.room = asyncio.Event()
@@ -166,26 +170,30 @@ async def _slow_reader() -> dict[str, float]:
     mock.close()
     return {
         "memory for a reader who has stopped in an answer of 50 MB (MB)": grown[0] / _MB,
-        "taken from the provider by then (MB)": sent / _MB,
+        "taken from the provider by then, mostly into the kernel's buffers (MB)": sent / _MB,
     }
 
 
 def _second_start(command: list[str]) -> float:
-    """From the start of the process to its first answer; the first start, which makes caches, is not counted."""
-    found = 0.0
-    for _ in range(2):
-        port = free_port()
-        began_at = time.perf_counter()
-        process = subprocess.Popen(
-            [*command, "serve", "--demo", "--port", str(port)],
-            env={**os.environ, "PYTHONPATH": str(_ROOT / "src")}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            found = asyncio.run(_until_answered(port)) - began_at
-        finally:
-            process.terminate()
-            process.wait(10)
-    return found
+    """From the start of the process to its first answer, the quickest of five; the first start, which makes caches, is
+    not counted."""
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"PYTHONPATH": str(_ROOT / "src"), "PYTHONPYCACHEPREFIX": folder}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for _ in range(6):
+            port = free_port()
+            began_at = time.perf_counter()
+            process = subprocess.Popen(
+                [*command, "serve", "--demo", "--port", str(port)],
+                env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
+                times.append(asyncio.run(_until_answered(port)) - began_at)
+            finally:
+                process.terminate()
+                process.wait(10)
+    return min(times[1:])
 
 
 async def _until_answered(port: int) -> float:

@@ -50,6 +50,12 @@ _STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
 class Attempt:
     """One try of `request` at `place`, on the account of `lease`."""
 
+    __slots__ = (
+        "_answer", "_asks_usage", "_call", "_cut", "_dialect", "_endpoint", "_finder", "_house", "_incoming",
+        "_is_relay", "_joint", "_lease", "_listener", "_new_losses", "_place", "_provider", "_request", "_so_far",
+        "_streams", "_target", "_unproved",
+    )  # fmt: skip
+
     def __init__(
         self,
         house: House,

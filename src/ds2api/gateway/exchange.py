@@ -39,6 +39,10 @@ __all__ = ["Exchange"]
 class Exchange:
     """One request of a client at `door`. `run` is all there is to call, or `pass_on` for a provider's own API."""
 
+    __slots__ = (
+        "_client", "_dialect", "_door", "_house", "_incoming", "_record", "_trying",
+    )  # fmt: skip
+
     def __init__(
         self,
         house: House,

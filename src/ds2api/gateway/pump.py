@@ -46,6 +46,11 @@ _TRAILING_S = 0.5
 class Pump:
     """One attempt's answer on its way. Start with `start`, always end with `close`."""
 
+    __slots__ = (
+        "_answer", "_client", "_client_full", "_committed", "_end", "_ending", "_event_idle_s", "_held", "_idle",
+        "_incoming", "_is_closed", "_lessons", "_loop", "_slices", "_wheel", "done", "failure", "lane", "opened",
+    )  # fmt: skip
+
     def __init__(
         self,
         answer: Answer,

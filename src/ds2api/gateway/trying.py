@@ -52,6 +52,10 @@ class Wanted:
 class Trying:
     """The tries of one exchange that began at `began_at`. `run` once."""
 
+    __slots__ = (
+        "_ends_at", "_patience_s", "client", "house", "incoming", "record",
+    )  # fmt: skip
+
     def __init__(
         self, house: House, incoming: Incoming, client: ClientAnswer, record: ExchangeRecord, began_at: float
     ) -> None:

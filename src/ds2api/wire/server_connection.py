@@ -62,6 +62,13 @@ class State(enum.Enum):
 class ServerConnection(asyncio.Protocol):
     """See the opening of this file. Made and owned by `Server`."""
 
+    __slots__ = (
+        "__weakref__", "_body", "_body_began_at", "_deadline", "_first_line", "_gone", "_half_closed", "_head_waiter",
+        "_idle", "_incoming", "_input", "_keep_alive", "_loop", "_parser", "_peer", "_reading_paused", "_room_waiter",
+        "_scheme", "_served_count", "_server", "_task", "_transport", "_unread", "_waiting_bytes", "_write_deadline",
+        "limits", "now", "state", "timeouts", "write", "write_paused",
+    )  # fmt: skip
+
     def __init__(self, server: Server, scheme: str, peer: str) -> None:
         self._server = server
         self.limits = server.limits

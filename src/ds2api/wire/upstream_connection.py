@@ -52,6 +52,12 @@ class UpstreamState(enum.Enum):
 class UpstreamConnection(asyncio.Protocol):
     """See the opening of this file. Made by `Client`, owned by whoever reserved it, or by the pool."""
 
+    __slots__ = (
+        "__weakref__", "_answer", "_deadline", "_first_byte", "_first_byte_idle_s", "_head_began", "_idle", "_input",
+        "_interim_count", "_keep_alive", "_method", "_pool", "_reading_paused", "_session_kept", "_timeouts",
+        "_transport", "_unsent_bytes", "_waiter", "limits", "origin", "reused", "shortcut", "state", "wheel",
+    )  # fmt: skip
+
     def __init__(self, origin: Origin, pool: Pool, wheel: TimerWheel, limits: Limits, timeouts: Timeouts) -> None:
         self.origin = origin
         self._pool = pool

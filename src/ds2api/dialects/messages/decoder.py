@@ -64,6 +64,11 @@ class _Block:
 class MessagesDecoder:
     """Feed bytes, get events; `end` when the bytes are over. The same events for any cut."""
 
+    __slots__ = (
+        "_at_end", "_blocks", "_finish", "_has_calls", "_is_finished", "_is_over", "_is_started", "_message_id",
+        "_next_part", "_parser", "_usage", "framed",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.framed = FramedReader(self._read)
         self._parser = SseParser()

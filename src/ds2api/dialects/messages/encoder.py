@@ -61,6 +61,12 @@ class MessagesEncoder:
     stream_type = "text/event-stream"
     tells_errors = True
 
+    __slots__ = (
+        "_arguments", "_asker", "_broken_call", "_custom", "_delta", "_finish", "_has_calls", "_index", "_is_held",
+        "_is_open", "_is_over", "_is_started", "_kind", "_part", "_refused", "_sequencer", "_start",
+        "_text_characters", "_usage", "losses",
+    )  # fmt: skip
+
     def __init__(self, asker: Asker) -> None:
         self.losses: list[Loss] = []
         self._asker = asker
