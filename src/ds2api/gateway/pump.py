@@ -48,7 +48,8 @@ class Pump:
 
     __slots__ = (
         "_answer", "_client", "_client_full", "_committed", "_end", "_ending", "_event_idle_s", "_held", "_idle",
-        "_incoming", "_is_closed", "_lessons", "_loop", "_slices", "_wheel", "done", "failure", "lane", "opened",
+        "_incoming", "_is_closed", "_lessons", "_loop", "_silent_bytes", "_slices", "_wheel", "done", "failure",
+        "lane", "opened",
     )  # fmt: skip
 
     def __init__(
