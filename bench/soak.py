@@ -313,7 +313,7 @@ def _plot(told: dict[str, Any], name: str, title: str, unit: float) -> str:
     points = [(one["at_s"], one[name] / unit) for one in few]
     high = max(value for _, value in points) * 1.1 or 1.0
     last = points[-1][0]
-    axes = Axes((0.0, last), (0.0, high), width=460, height=220, right=18)
+    axes = Axes((0.0, last), (0.0, high), width=460, height=220, right=36)
     marks = axes.grid({0: "0", last: f"{last / 60:.1f} min"}, {high * n / 4: f"{high * n / 4:.0f}" for n in range(5)})
     start, end = (told[at][name] / unit for at in ("before", "after"))
     return figure(title, f"before {start:.0f}, after {end:.0f}", 460, 220, [*marks, axes.line(points, "a")])
