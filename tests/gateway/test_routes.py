@@ -94,3 +94,17 @@ def test_long_wrong_name_is_shortened_in_the_answer() -> None:
     with pytest.raises(Problem) as caught:
         routes(Route("m", ("openai",))).resolve("x" * 5000, ANONYMOUS)
     assert len(str(caught.value)) < 300
+
+
+def test_resolved_names_are_remembered_within_bounds() -> None:
+    """They come from clients: many, or as long as a body may be."""
+    table = routes(Route("claude-*", ("anthropic/*",)))
+    mine = Caller("c", models=("claude-3*",))
+    for number in range(1_500):
+        assert places(table, f"claude-{number}") == [f"anthropic/claude-{number}"]
+    assert places(table, "claude-" + "x" * 1_000_000) == ["anthropic/claude-" + "x" * 1_000_000]
+    assert len(table._resolved_before) <= 1_024
+    assert max(len(model) for model, _ in table._resolved_before) < 100
+    assert places(table, "claude-7") == ["anthropic/claude-7"]
+    with pytest.raises(Problem):  # what one caller may use, another may not
+        table.resolve("claude-7", mine)

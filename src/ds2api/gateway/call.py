@@ -124,7 +124,7 @@ class Call:
 def served_by(place: ResolvedTarget, lease: Lease) -> str:
     """Who answers, for the client's `x-ds2api-served-by`: names that the operator gave, and the model's, which a client
     may have written."""
-    return _served_by(place.provider.name, place.model, lease.account.id)
+    return _served_by(place.provider.name, place.model[:200], lease.account.id)
 
 
 @lru_cache(1024)

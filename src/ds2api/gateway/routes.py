@@ -29,6 +29,7 @@ ToolStyle = Literal["native", "prompted"]
 _NEAREST = 3
 # Resolved names that are remembered. They come from clients; what a table of routes names is seldom more.
 _REMEMBERED_MOST = 1024
+_REMEMBERED_CHARACTERS = 200  # a name may be as long as a body
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class Routes:
             if name == model or self._is_named(name):
                 places = self._resolved(name, caller)
                 if places is not None:
-                    if not self._is_free:
+                    if not self._is_free and len(model) <= _REMEMBERED_CHARACTERS:
                         if len(self._resolved_before) >= _REMEMBERED_MOST:
                             del self._resolved_before[next(iter(self._resolved_before))]
                         self._resolved_before[model, caller.models] = places

@@ -71,7 +71,7 @@ def _known(model: str) -> Capabilities:
 
 def capabilities_of(model: str, overrides: Mapping[str, Any] | None = None) -> Capabilities:
     """What `model` takes; `overrides` are fields of `Capabilities` by name, others are of no concern here."""
-    found = _known(model)
+    found = _known(model[:200])  # a name may be as long as a body, and is remembered
     if overrides:
         names = {one.name for one in fields(Capabilities)}
         changes = {name: value for name, value in overrides.items() if name in names}
