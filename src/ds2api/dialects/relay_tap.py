@@ -120,7 +120,9 @@ class RelayTap(ABC):
         if self.ended or self.error is not None:
             return rest
         self.finish()
-        return rest if self._is_broken() else rest + self.marker
+        if self._is_broken():
+            return b""  # of an event that never ended nothing may stand before the error
+        return (rest + b"\n\n" if rest else b"") + self.marker
 
     def _is_broken(self) -> bool:
         return self.error is not None

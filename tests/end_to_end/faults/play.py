@@ -151,7 +151,7 @@ async def play(cases: Sequence[Case], *, at_once: int = 100) -> list[Result]:
     whole.faults += [f"{held} leases are held"] if held else []
     whole.faults += ["a key stands in the log"] if leaked(log.getvalue()) else []
     whole.faults += (
-        ["a bug: " + log.getvalue()[at : at + 900]] if (at := log.getvalue().find("bug in exchange")) >= 0 else []
+        ["a bug: " + log.getvalue()[at : at + 4_000]] if (at := log.getvalue().find("bug in exchange")) >= 0 else []
     )
     return [*results, whole]
 

@@ -171,7 +171,7 @@ def _delta(dialect: str, event: dict[str, Any]) -> tuple[str, bool]:
             deltas = [choice.get("delta", {}).get("content") or "" for choice in event.get("choices", [])]
             return "".join(deltas), False
         case "responses":
-            delta = event["delta"] if event.get("type") == "response.output_text.delta" else ""
+            delta = event.get("delta", "") if event.get("type") == "response.output_text.delta" else ""
             return delta, event.get("type") in ("response.completed", "response.incomplete")
         case "messages":
             delta = event.get("delta", {}).get("text", "") if event.get("type") == "content_block_delta" else ""

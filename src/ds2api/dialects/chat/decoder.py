@@ -413,7 +413,7 @@ class ChatDecoder:
                 has_text = True
                 out.append(ev.ReasoningDelta(state.part, text, state.index))
             for name, value in entry.items():
-                if value not in (None, "") and name not in {"text", "summary"}:
+                if value not in (None, "") and name not in ("text", "summary"):
                     state.proof[name] = value
         return has_text
 

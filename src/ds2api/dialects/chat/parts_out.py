@@ -84,13 +84,13 @@ def _mark(written: dict[str, Any], cache: CacheMark | None, destination: Destina
     if cache is None:
         return
     name = cache.path.rpartition(".")[2]
-    if not (destination.is_verbatim and name in {"prompt_cache_breakpoint", "cache_control"}):
+    if not (destination.is_verbatim and name in ("prompt_cache_breakpoint", "cache_control")):
         name = destination.flavour.cache_field
     if name == "cache_control":
         written[name] = {"type": "ephemeral"} | ({} if cache.ttl is None else {"ttl": cache.ttl})
     elif name and (destination.is_same or destination.capabilities.cache_breakpoints):
         # The lifetimes are not the same words: another dialect's "5m" and "1h" become the request's own.
-        ttl = cache.ttl if cache.ttl in {"30m", "12h"} or destination.is_same else None
+        ttl = cache.ttl if cache.ttl in ("30m", "12h") or destination.is_same else None
         written[name] = {"mode": "explicit"} | ({} if ttl is None else {"ttl": ttl})
 
 

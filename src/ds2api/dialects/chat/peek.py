@@ -112,7 +112,7 @@ class _Walk:
         kind = part.get("type")
         if not isinstance(kind, str):
             return
-        if kind in {"thinking", "redacted_thinking"}:
+        if kind in ("thinking", "redacted_thinking"):
             self._pin(part.get("signature"))
             self._pin(part.get("data"))
             if isinstance(part.get("thinking"), str):

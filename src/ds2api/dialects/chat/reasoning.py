@@ -137,7 +137,7 @@ def _of_group(group: list[dict[str, Any]], path: str) -> Reasoning:
     pieces: list[str] = []
     for entry in group:
         for name, value in entry.items():
-            if name in {"text", "summary"}:
+            if name in ("text", "summary"):
                 pieces.append(value if isinstance(value, str) else "")
             elif value is not None:
                 whole[name] = value

@@ -166,7 +166,7 @@ def _write_sampling(request: Request, body: dict[str, Any], destination: Destina
             _put(body, name, value, request.path_of(name), destination)
     for name, wire in _COMMON:
         value = getattr(sampling, name)
-        if refuses_sampling and value and name in {"frequency_penalty", "presence_penalty", "logit_bias"}:
+        if refuses_sampling and value and name in ("frequency_penalty", "presence_penalty", "logit_bias"):
             destination.losses.report("dropped", request.path_of(name), "this model takes no sampling settings")
             continue
         wire = destination.flavour.seed_field if wire == "seed" else wire

@@ -41,7 +41,7 @@ def read_choice(value: Any) -> ToolChoice:
         mode = one_of(inner.take("mode"), inner.at("mode"), ("auto", "required"))
         names = [_name_of(tool, at(inner.at("tools"), index)) for index, tool in enumerate(inner.array("tools"))]
         return ToolChoice("allowed", allowed=AllowedTools(tuple(names), mode == "required"))
-    if kind in {"function", "custom"}:
+    if kind in ("function", "custom"):
         inner = Fields(fields.object(kind), fields.at(kind))
         return ToolChoice("named", inner.text("name"))
     accepted = '"function", "custom" or "allowed_tools"'

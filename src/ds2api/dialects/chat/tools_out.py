@@ -34,9 +34,9 @@ def write_tools(request: Request, body: dict[str, Any], destination: Destination
         destination.losses.refuse_soft(request.path_of("tools"), reason)
         tools = []
     if not tools:
-        if choice is not None and choice.mode in {"required", "named", "allowed"} and not destination.is_verbatim:
+        if choice is not None and choice.mode in ("required", "named", "allowed") and not destination.is_verbatim:
             raise destination.losses.refuse(choice.path, "asks for a tool where none is left to call")
-        if destination.is_verbatim and choice is not None and choice.mode in {"required", "named", "allowed"}:
+        if destination.is_verbatim and choice is not None and choice.mode in ("required", "named", "allowed"):
             body["tool_choice"] = _choice(choice, request, destination)
         return
     body["tools"] = [_tool(tool, destination) for tool in tools]

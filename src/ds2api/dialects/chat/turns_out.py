@@ -272,7 +272,7 @@ def _in_strict_order(messages: list[_Message], destination: Destination) -> list
     ordered: list[_Message] = []
     for message in messages:
         behind_tool = bool(ordered) and ordered[-1].written["role"] == "tool"
-        if behind_tool and message.written["role"] not in {"tool", "assistant"}:
+        if behind_tool and message.written["role"] not in ("tool", "assistant"):
             ordered.append(_Message({"role": "assistant", "content": ""}, message.path))
             reason = "this model takes nothing but the assistant behind a tool: an empty assistant message was put in"
             destination.losses.report("approximated", message.path, reason)

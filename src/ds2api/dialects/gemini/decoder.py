@@ -161,7 +161,8 @@ class GeminiDecoder:
         candidate = candidates[0]
         if type(candidate) is not dict or not candidate.keys() <= _DELTA:
             return False
-        state = self._candidates.get(candidate.get("index", 0))
+        index = candidate.get("index", 0)
+        state = self._candidates.get(index) if type(index) is int else None
         content = candidate.get("content")
         parts = content.get("parts") if type(content) is dict else None
         if state is None or state.is_sealed or type(parts) is not list or len(parts) != 1 or type(parts[0]) is not dict:
@@ -328,7 +329,8 @@ class GeminiDecoder:
         """Take the counts of the last event that the frame took."""
         event, self.framed.latest = self.framed.latest, b""
         if event:
-            self._latest = jsons.parse_event(event.partition(b"data:")[2]).get("usageMetadata") or {}
+            usage = jsons.parse_event(event.partition(b"data:")[2]).get("usageMetadata")
+            self._latest = usage if isinstance(usage, dict) else {}
 
     def _measure(self, out: list[ev.Event]) -> None:
         """Count the text of one read, that of the frame too."""

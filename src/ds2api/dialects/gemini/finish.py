@@ -51,7 +51,7 @@ def failure_of(word: Any, message: Any = None) -> Error | None:
     if word == "MISSING_THOUGHT_SIGNATURE":
         text = f"The history lacks a thought signature that the model needs{said}"
         return Error(Fault.REQUEST, Kind.BAD_REQUEST, text, status=200, code=word)
-    if word in _FAILURES:
+    if isinstance(word, str) and word in _FAILURES:
         text = f"The model made a malformed tool call or answer ({word}){said}"
         return Error(Fault.PROVIDER, Kind.UPSTREAM_FAILED, text, code=word)
     return None

@@ -17,19 +17,24 @@ def read_logprobs(result: Any) -> dict[str, Any] | None:
     content: list[dict[str, Any]] = []
     for place, one in enumerate(chosen):
         others = top[place].get("candidates") if place < len(top) and isinstance(top[place], dict) else None
-        entry = _entry(one) | {"top_logprobs": [_entry(other) for other in others or []]}
+        entry = _entry(one) | {"top_logprobs": [_entry(other) for other in _objects(others)]}
         content.append(entry)
     return {"content": content}
 
 
 def written_logprobs(tokens: dict[str, Any]) -> dict[str, Any]:
-    entries = tokens.get("content") or tokens.get("refusal") or []
+    entries = _objects(tokens.get("content") or tokens.get("refusal"))
     result: dict[str, Any] = {"chosenCandidates": [_candidate(one) for one in entries]}
     if any(one.get("top_logprobs") for one in entries):
         result["topCandidates"] = [
-            {"candidates": [_candidate(other) for other in one.get("top_logprobs") or []]} for one in entries
+            {"candidates": [_candidate(other) for other in _objects(one.get("top_logprobs"))]} for one in entries
         ]
     return result
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Providers' lists hold what they like: only the objects of one."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _entry(candidate: Any) -> dict[str, Any]:

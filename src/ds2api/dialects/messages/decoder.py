@@ -303,7 +303,7 @@ class MessagesDecoder:
         elif block.kind == "opaque":
             if block.pieces is not None:
                 block.data["input"] = _input("".join(block.pieces))
-            out.append(ev.OpaqueSeen(_NAME, block.data["type"], block.data, part))
+            out.append(ev.OpaqueSeen(_NAME, str(block.data.get("type")), block.data, part))
         out.append(ev.PartFinished(part))
 
     def _message_delta(self, data: dict[str, Any], out: list[ev.Event]) -> None:

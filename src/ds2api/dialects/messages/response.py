@@ -68,7 +68,7 @@ def write_response(response: Response, asker: Asker) -> tuple[bytes, list[Loss]]
         if block is not None:
             content.append(block)
     refused = any(isinstance(part, Refusal) for part in choice.parts)
-    has_calls = any(block["type"] == "tool_use" for block in content)
+    has_calls = any(block.get("type") == "tool_use" for block in content)
     ending, lost = write_finish(finish, has_calls=has_calls, refused=refused)
     losses += lost
     usage = response.usage

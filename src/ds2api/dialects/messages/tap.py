@@ -49,7 +49,7 @@ class MessagesTap(RelayTap):
                 self.delta_text = text if isinstance(text, str) else ""
             case "content_block_start":
                 block = event.get("content_block")
-                if isinstance(block, dict) and block.get("type") not in _SILENT_STARTS:
+                if isinstance(block, dict) and str(block.get("type")) not in _SILENT_STARTS:
                     self.content_seen = True
             case "message_start":
                 self._note_message(event.get("message"), event.get("message"))

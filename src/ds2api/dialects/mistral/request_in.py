@@ -70,7 +70,7 @@ def as_chat(body: dict[str, Any]) -> dict[str, Any]:
 def _message(message: dict[str, Any], index: int, waiting: list[tuple[str, str]]) -> dict[str, Any]:
     changed = dict(message)
     role, content = message.get("role"), message.get("content")
-    if content is None and "content" in message and role in {"user", "tool"}:
+    if content is None and "content" in message and role in ("user", "tool"):
         changed["content"] = ""
     elif isinstance(content, list):
         changed["content"] = [_chunk(one) if isinstance(one, dict) else one for one in content]

@@ -44,7 +44,7 @@ def write_request(request: Request, target: Target, upstream: Dialect) -> Outgoi
     outgoing = upstream.write_request(request, replace(target, flavour="mistral"))
     body = jsons.parse_object(outgoing.body)
     body |= given
-    last = body["messages"][-1]
+    last = body["messages"][-1] if body["messages"] else {"role": ""}  # none: Mistral names it
     if last["role"] == "assistant":
         last["prefix"] = True  # a 400 without it (code 3230): Mistral goes on from an assistant only when told to
     if last["role"] == "system" and request.dialect not in {"mistral", upstream.name}:

@@ -282,7 +282,7 @@ class ResponsesDecoder:
             return
         item = self._items.get(self._index(data))
         if item is None:
-            wire = {"type": "message" if word in {"text", "refusal"} else word, "id": data.get("item_id")}
+            wire = {"type": "message" if word in ("text", "refusal") else word, "id": data.get("item_id")}
             if word == "call":
                 return  # nobody knows what it calls
             item = self._open(max(self._index(data), 0), wire, out, is_whole=False)
@@ -429,7 +429,7 @@ class ResponsesDecoder:
             if isinstance(wire, dict) and wire.get("id") not in known:
                 self._item_done(index, wire, out)
         for index, item in self._items.items():
-            if not item.is_done and item.kind not in {"message", "reasoning"}:
+            if not item.is_done and item.kind not in ("message", "reasoning"):
                 self._item_done(index, item.wire, out)  # said whole when it was added, and never again
             elif not item.is_done:
                 self._close_item(item, out)

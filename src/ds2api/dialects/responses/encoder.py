@@ -196,13 +196,13 @@ class ResponsesEncoder:
         self._has_refusal = self._has_refusal or event.kind == "refusal"
         if own is not None and event.kind == "reasoning":
             self._open_item("reasoning", {"summary": []}, "rs", event, out)
-        elif event.kind == "call" or (own is not None and event.kind in {"text", "refusal"}):
+        elif event.kind == "call" or (own is not None and event.kind in ("text", "refusal")):
             self._begin(out)
 
     def _begin(self, out: list[bytes]) -> None:
         """Open what the part needs, now that it has something to say."""
         start = self._start
-        if start is None or start.kind in {"opaque", "media"}:
+        if start is None or start.kind in ("opaque", "media"):
             return
         own = begun_as(start.extra)
         if start.kind == "call":

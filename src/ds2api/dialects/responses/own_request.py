@@ -84,7 +84,7 @@ def own_input(request: Request, target: Target, losses: Losses) -> str | list[di
             signature = getattr(part, "signature", None)
             if signature is not None:
                 losses.report("dropped", part.path, "this signature was made by another provider")
-            if is_unproved and item.get("type") in {"function_call", "custom_tool_call"}:
+            if is_unproved and item.get("type") in ("function_call", "custom_tool_call"):
                 item = {name: value for name, value in item.items() if name != "id"}
             items.append(item)
     return items if turns else None

@@ -82,7 +82,7 @@ class _Walk:
         if role == "user":
             self._is_beginning = self._is_beginning and not self._has_user
             self._has_user = True
-        elif role not in {"system", "developer"}:
+        elif role not in ("system", "developer"):
             self._is_beginning = False
         if self._is_beginning and isinstance(role, str):
             self._beginning.update(f"{role}\n".encode())
@@ -101,7 +101,7 @@ class _Walk:
                     self._part(part)
 
     def _part(self, part: dict[str, Any]) -> None:
-        if part.get("type") in _MEDIA:
+        if str(part.get("type")) in _MEDIA:
             self.media_count += 1
             if self._is_beginning:
                 for value in part.values():

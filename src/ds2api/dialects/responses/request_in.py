@@ -116,7 +116,7 @@ def _read_text(fields: Fields, request: Request) -> None:
     if form is not None:
         inner = Fields(form, "text.format")
         kind = inner.maybe_one_of("type", ("text", "json_object", "json_schema", "grammar", "python"))
-        if kind in {"grammar", "python"}:
+        if kind in ("grammar", "python"):
             text.keep("format", form)
         elif kind == "json_schema":
             output = OutputFormat("schema", inner.object("schema"), inner.text("name"), inner.maybe_text("description"))

@@ -115,7 +115,7 @@ def _write_reasoning(body: dict[str, Any], writing: Writing) -> None:
     if effort is not None:
         wanted["effort"] = effort
     # Anthropic's clients are shown what was thought unless they say otherwise.
-    shows = control.mode in {"enabled", "adaptive"} if control.show is None else control.show != "none"
+    shows = control.mode in ("enabled", "adaptive") if control.show is None else control.show != "none"
     if shows and efforts != () and effort != "none":
         wanted["summary"] = "auto"
     if wanted:

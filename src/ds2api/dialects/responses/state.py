@@ -48,7 +48,7 @@ def replayed(body: Mapping[str, Any], earlier_items: Sequence[Item]) -> dict[str
 def write_input_items(items: Sequence[Item], query: Mapping[str, str]) -> bytes:
     """One page of `items`: `order` ("desc" or "asc"), `after` (an id), `limit`. Raises `Problem` naming the field."""
     order = query.get("order") or "desc"
-    if order not in {"asc", "desc"}:
+    if order not in ("asc", "desc"):
         raise Problem.bad_request(f'order: expected "asc" or "desc", found "{order[:20]}"', "order")
     said = query.get("limit") or str(_USUAL_PAGE)
     if not (said.isascii() and said.isdigit() and 1 <= int(said[:9]) <= _LARGEST_PAGE):

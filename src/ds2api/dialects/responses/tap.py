@@ -56,7 +56,7 @@ class ResponsesTap(RelayTap):
             self.delta_text = text if isinstance(text, str) else ""
         elif kind.startswith("response.output_item."):
             item = event.get("item")
-            if kind.endswith(".done") or not (isinstance(item, dict) and item.get("type") in _SILENT_ITEMS):
+            if kind.endswith(".done") or not (isinstance(item, dict) and str(item.get("type")) in _SILENT_ITEMS):
                 self.content_seen = True
         return False
 
@@ -71,7 +71,7 @@ class ResponsesTap(RelayTap):
         if kind not in _ENDS:
             return False
         self.usage = read_usage(response.get("usage")) or self.usage
-        if kind in {"response.failed", "response.cancelled"} or response.get("status") in tuple(FAILURES):
+        if kind in ("response.failed", "response.cancelled") or response.get("status") in tuple(FAILURES):
             self.error = read_stream_error({"response": response})
             return True
         self.content_seen = True

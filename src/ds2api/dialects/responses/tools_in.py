@@ -54,7 +54,7 @@ def read_choice(value: Any) -> ToolChoice:
         mode = one_of(fields.take("mode"), fields.at("mode"), ("auto", "required"))
         names = [_name_of(tool, at(fields.at("tools"), index)) for index, tool in enumerate(fields.array("tools"))]
         return ToolChoice("allowed", allowed=AllowedTools(tuple(names), mode == "required"), extra=own)
-    if kind in {"function", "custom"}:
+    if kind in ("function", "custom"):
         name = fields.text("name")
         namespace = fields.maybe_text("namespace")
         return ToolChoice("named", name if namespace is None else flat_name(namespace, name), extra=own)
@@ -74,7 +74,7 @@ def _read_namespace(wire: dict[str, Any], fields: Fields) -> list[Tool]:
 def _read_tool(value: Any, path: str, origin: dict[str, Any]) -> Tool:
     fields = Fields(value, path)
     kind = fields.text("type")
-    if kind not in {"function", "custom"}:
+    if kind not in ("function", "custom"):
         return Tool(kind, hosted=True, kind=kind, path=path, extra=came_from(origin))
     tool = Tool(fields.text("name"), fields.maybe_text("description"), kind=kind, path=path)
     if kind == "custom":
@@ -90,4 +90,4 @@ def _name_of(tool: Any, path: str) -> str:
     """Functions and custom tools by name, hosted ones by type."""
     fields = Fields(tool, path)
     kind = fields.text("type")
-    return fields.text("name") if kind in {"function", "custom"} else kind
+    return fields.text("name") if kind in ("function", "custom") else kind

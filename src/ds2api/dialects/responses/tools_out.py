@@ -26,7 +26,7 @@ def write_tools(body: dict[str, Any], writing: Writing) -> None:
     if choice is not None:
         writing.report_extra(choice.extra, choice.path, _WITHOUT_MEANING)
     if not tools:
-        if choice is not None and choice.mode in {"required", "named", "allowed"}:
+        if choice is not None and choice.mode in ("required", "named", "allowed"):
             raise losses.refuse(choice.path, "asks for a tool where none is left to call")
         return
     body["tools"] = tools
