@@ -45,6 +45,8 @@ PREFIXES = {"chat": "openai", "responses": "openai", "messages": "anthropic"}
 # How many of a hundred upstream requests. Few are limited: the pool learns from each, and would let ever fewer go.
 FAULTS = {"none": 83, "limited": 1, "overloaded": 3, "failed": 3, "html": 2, "reset": 3, "cut": 3, "stalled": 2}
 LEAVE_SHARE = 0.25
+# Of each client's dialect, upstream and work: the pool remembers 65,536 in all, and would fill for an hour.
+CONVERSATIONS = 8
 WORKERS = 24
 THINK_S = 0.1
 DISTURBED_EACH_S = 4.0
@@ -177,6 +179,8 @@ class Soak:
             for over in DIALECTS
             for work in WORKS.values()
         ]
+        for asking in askings:
+            asking.ids = CONVERSATIONS
 
         async def one() -> None:
             while time.monotonic() < until:

@@ -63,6 +63,8 @@ class Sample:
 class Asking:
     """Asks one place for one work. For one loop."""
 
+    ids = 10**8  # so many different ones, then the same again
+
     def __init__(
         self, place: Place, work: Work, client: Client, environment: Mapping[str, str], timeout_s: float
     ) -> None:
@@ -79,7 +81,7 @@ class Asking:
     async def ask(self, due_at: float | None = None) -> Sample:
         """Ask once. Never raises for what comes of it. `due_at` is by `time.perf_counter`: a uvloop's own clock tells
         whole milliseconds."""
-        self._count += 1
+        self._count = (self._count + 1) % self.ids
         id_, sample = f"{self._prefix}{self._count:08}", Sample()
         began, body = time.perf_counter() if due_at is None else due_at, self._question.fill(id_)
         try:
