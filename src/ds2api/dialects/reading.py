@@ -16,8 +16,8 @@ from ds2api.universal.errors import Problem
 
 __all__ = [
     "Fields", "at", "boolean_of", "integer_of", "kind_of", "list_of", "maybe_boolean", "maybe_integer", "maybe_list",
-    "maybe_number", "maybe_object", "maybe_text", "number_of", "object_of", "one_of", "shown", "text_of", "texts_of",
-    "wrong_type",
+    "maybe_number", "maybe_object", "maybe_text", "number_of", "object_at", "object_of", "one_of", "shown", "text_of",
+    "texts_of", "wrong_type",
 ]  # fmt: skip
 
 _SHOWN_CHARACTERS = 60  # of what came: enough to recognise it, too short to repeat a prompt
@@ -58,6 +58,11 @@ def object_of(value: Any, path: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise wrong_type(value, path, "an object")
+
+
+def object_at(value: Any, path: str, name: str | int) -> dict[str, Any]:
+    """As `object_of`, for a member whose path is made only where it is wrong: a request has hundreds of them."""
+    return value if isinstance(value, dict) else object_of(value, at(path, name))
 
 
 def boolean_of(value: Any, path: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from ds2api import jsons
 from ds2api.dialects.chat.reasoning import google_proof
 from ds2api.dialects.contract import Peek
-from ds2api.dialects.reading import at, list_of, maybe_boolean, maybe_integer, maybe_object, object_of, text_of
+from ds2api.dialects.reading import list_of, maybe_boolean, maybe_integer, maybe_object, object_at, text_of
 from ds2api.universal.envelope import PREFIX
 from ds2api.universal.errors import Problem
 
@@ -42,7 +42,7 @@ def peek(body: dict[str, Any], path: str) -> Peek:
     include = maybe_boolean((options or {}).get("include_usage"), "stream_options.include_usage")
     walk = _Walk(body)
     for index, message in enumerate(messages):
-        walk.message(object_of(message, at("messages", index)))
+        walk.message(object_at(message, "messages", index))
     for name in ("tools", "functions", "response_format"):
         if body.get(name):
             walk.text_bytes += len(jsons.dump(body[name]))
@@ -147,6 +147,9 @@ class _Walk:
                     self._text(inner[field])
 
     def _text(self, text: str) -> None:
+        if text.isascii() and not self._is_beginning:  # as nearly all of a long conversation
+            self.text_bytes += len(text)
+            return
         raw = text.encode("utf-8", "replace")
         self.text_bytes += len(raw)
         if self._is_beginning:

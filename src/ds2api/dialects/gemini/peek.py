@@ -14,7 +14,7 @@ from ds2api import jsons
 from ds2api.dialects.contract import Peek
 from ds2api.dialects.gemini.place import read_place
 from ds2api.dialects.gemini.proofs import envelope_in
-from ds2api.dialects.reading import at, list_of, maybe_integer, maybe_object, object_of
+from ds2api.dialects.reading import list_of, maybe_integer, maybe_object, object_at
 from ds2api.universal.errors import Problem
 
 __all__ = ["peek"]
@@ -42,7 +42,7 @@ def peek(body: dict[str, Any], path: str) -> Peek:
     for system in _SYSTEM:
         walk.content(body.get(system))
     for index, content in enumerate(contents):
-        walk.turn(object_of(content, at("contents", index)))
+        walk.turn(object_at(content, "contents", index))
     if body.get("tools"):
         walk.text_bytes += len(jsons.dump(body["tools"]))
     return Peek(
@@ -118,6 +118,9 @@ class _Walk:
                 self.text_bytes += len(jsons.dump(value))
 
     def _text(self, text: str) -> None:
+        if text.isascii() and not self._is_beginning:  # as nearly all of a long conversation
+            self.text_bytes += len(text)
+            return
         raw = text.encode("utf-8", "replace")
         self.text_bytes += len(raw)
         if self._is_beginning:

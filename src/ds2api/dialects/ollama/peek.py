@@ -13,7 +13,7 @@ from typing import Any
 from ds2api import jsons
 from ds2api.dialects.contract import Peek
 from ds2api.dialects.ollama.request_in import is_generate
-from ds2api.dialects.reading import at, maybe_boolean, maybe_integer, maybe_list, maybe_object, object_of, text_of
+from ds2api.dialects.reading import maybe_boolean, maybe_integer, maybe_list, maybe_object, object_at, text_of
 from ds2api.universal.errors import Problem
 
 __all__ = ["NO_TIME", "peek", "peek_model"]
@@ -48,7 +48,7 @@ def peek(body: dict[str, Any], path: str) -> Peek:
         is_load = not body.get("prompt") and not body.get("suffix")
     else:
         listed = maybe_list(body.get("messages"), "messages") or []
-        messages = [object_of(message, at("messages", index)) for index, message in enumerate(listed)]
+        messages = [object_at(message, "messages", index) for index, message in enumerate(listed)]
         is_load = not messages
     if is_load:
         seen.local_answer = _loaded(model, body.get("keep_alive"), seen.form)

@@ -113,6 +113,9 @@ class _Walk:
                 self._text(part[name])
 
     def _text(self, text: str) -> None:
+        if text.isascii() and not self._is_beginning:  # as nearly all of a long conversation
+            self.text_bytes += len(text)
+            return
         raw = text.encode("utf-8", "replace")
         self.text_bytes += len(raw)
         if self._is_beginning:
