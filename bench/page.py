@@ -25,8 +25,10 @@ This page is written by the bench (`python3 tools/dev.py bench --page`) from its
 **What it does not show.** How fast a model answers: the upstream here is a mock that costs nearly nothing, so that what
 is left is the gateway. A network: everything is loopback on one machine. Absolute times of your machine: only the
 ratios of CPU within one run mean something, and even they move with a busy neighbour; the spread is in the last column.
-A gateway at rest: "paced" streams keep a core a third busy, "fast" and "small" ones all of it. TLS to the upstream, and
-10,000 streams, are not measured. Python itself: an interpreter built without profile-guided optimisation, as the one
+A gateway at rest: "paced" streams keep a core a third busy, "fast" and "small" ones all of it, so that what they add to
+the first byte is the queue in front of one core. How dear *fast* streams are beside the floor: that depends on how many
+events happen to come in one read, and the floor's own figure has moved between 0.13 and 0.58 ms a stream from run to
+run, where ours moved between 0.78 and 1.0. TLS to the upstream, and 10,000 streams, are not measured. Python itself: an interpreter built without profile-guided optimisation, as the one
 here may be, takes about a tenth more.
 
 **What is compared.** *floor*: a relay of some 50 lines on uvloop that looks at nothing but lengths, the least that
@@ -38,7 +40,12 @@ Every answer has an id of its own. `bench/README.md` says how it is done, and wh
 def save(name: str, found: dict[str, Any]) -> None:
     """Keep `found` as the last result of one part."""
     _RESULTS.mkdir(exist_ok=True)
-    machine = {"python": platform.python_version(), "system": platform.system(), "cores": os.cpu_count()}
+    machine: dict[str, Any] = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+    }
+    machine["load"] = round(os.getloadavg()[0], 1)
     text = json.dumps({"machine": machine, "found": found}, ensure_ascii=False, indent=1)
     (_RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
@@ -74,7 +81,8 @@ open stream keeps alive, for every pair; a path that gets dearer fails by its na
 def _heading(title: str, result: dict[str, Any], rounds: int) -> str:
     machine = result["machine"]
     return (
-        f"\n## {title}\n\nCPython {machine['python']}, {machine['system']}, {machine['cores']} shared cores, "
+        f"\n## {title}\n\nCPython {machine['python']}, {machine['system']}, {machine['cores']} shared cores "
+        f"(load {machine['load']:g}, the bench's own 2 included), "
         f"{rounds} interleaved round{'' if rounds == 1 else 's'}, medians.\n\n"
     )
 
