@@ -28,8 +28,8 @@ ratios of CPU within one run mean something, and even they move with a busy neig
 A gateway at rest: "paced" streams keep a core a third busy, "fast" and "small" ones all of it, so that what they add to
 the first byte is the queue in front of one core. How dear *fast* streams are beside the floor: that depends on how many
 events happen to come in one read, and the floor's own figure has moved between 0.13 and 0.58 ms a stream from run to
-run, where ours moved between 0.78 and 1.0. TLS to the upstream, and 10,000 streams, are not measured. Python itself: an interpreter built without profile-guided optimisation, as the one
-here may be, takes about a tenth more.
+run, where ours moved between 0.78 and 1.0. TLS to the upstream, and 10,000 streams, are not measured. Python itself: an
+interpreter built without profile-guided optimisation, as the one here may be, takes about a tenth more.
 
 **What is compared.** *floor*: a relay of some 50 lines on uvloop that looks at nothing but lengths, the least that
 Python can cost. *nginx* with `proxy_buffering off`. *ours*: a caller's key, three accounts, affinity, the access log.
