@@ -20,9 +20,9 @@ from ds2api.wire.settings import Limits, Timeouts, TlsServer
 HANG_S = 10
 
 
-def within() -> asyncio.Timeout:
+def within(seconds: float = HANG_S) -> asyncio.Timeout:
     """Fail rather than hang."""
-    return asyncio.timeout(HANG_S)
+    return asyncio.timeout(seconds)
 
 
 def refuse(method: str, target: str, error: PeerError) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -99,6 +99,7 @@ class RawClient:
         self.reader = reader
         self.writer = writer
         self.rest = b""
+        self.hang_s: float = HANG_S
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -121,7 +122,7 @@ class RawClient:
         if self.rest:
             connection.receive_data(self.rest)
             self.rest = b""
-        async with within():
+        async with within(self.hang_s):
             while True:
                 try:
                     event = connection.next_event()

@@ -160,6 +160,7 @@ async def _one(case: Case, index: int, texts: Sequence[str], address: str) -> Re
     result = Result(case, [])
     try:
         async with asyncio.timeout(HANG_S), RawClient.to(address) as client:
+            client.hang_s = HANG_S
             client.send(request(case.client, f"m{index}", stream=case.stream))
             received = await client.receive("POST")
     except TimeoutError:
