@@ -229,7 +229,7 @@ ROWS: list[Row] = [
         "the client ends its side behind a pipeline",
         "§9.6",
         get("/healthz") + get("/healthz"),
-        (Outcome(((200,), (200,)), (), True),),
+        (Outcome(((200,), (200,)), (), True), Outcome(((200,),), (), True)),
         ends=True,
     ),
     Row("the client ends its side at once", "§9.5", b"", (Outcome((), (), True),), ends=True),
