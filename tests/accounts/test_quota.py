@@ -307,3 +307,27 @@ def test_a_herd_of_refusals_is_one_refusal() -> None:
         pool.settle(lease, limited(0.05), 0.1)
     waiting = pool.acquire(ask(), 0.1)
     assert isinstance(waiting, Ticket) and waiting.wake_at <= 0.2
+
+
+def test_refusals_by_chance_are_not_taken_for_a_limit() -> None:
+    """Two attempts of a hundred are refused whatever one does, with half a second to wait (a pool that all customers
+    share). No rate is learned of that, and everybody is served."""
+    pool = pool_of("a")
+    under_way: list[tuple[float, Lease]] = []
+    count = refused = 0
+    for number in range(6000):
+        now = number * 0.1
+        if number % 2 == 0 and isinstance(answer := pool.acquire(ask(deadline=now + 10), now), Lease):
+            under_way.append((now + 1.0, answer))
+        grants = pool.tick(now)
+        while under_way and under_way[0][0] <= now:
+            _, lease = under_way.pop(0)
+            count += 1
+            grants += pool.settle(lease, limited(0.5) if count % 50 == 0 else None, now)
+        for grant in grants:
+            if isinstance(grant.outcome, Lease):
+                under_way.append((now + 1.0, grant.outcome))
+            else:
+                refused += 1
+    assert count > 2950 and refused == 0
+    assert pool.quota(pool.account("p/a"), "m").buckets == ()

@@ -42,6 +42,9 @@ _UP_FROM_GUESS = 1.05
 _BACK = 0.85
 _UP, _UP_FAR = 1.002, 1.01
 _NEAR = 0.95
+# More of the attempts of a minute than this is more than chance, where refusals name a time.
+_OFTEN = 0.05
+_MINUTE_S = 60.0
 # Refused for too much at once: the rate is what went through, and that much more.
 _BEYOND = 1.3
 # A rate that is not used is not raised: that it would hold proves nothing (RFC 7661, of TCP's window). What is used
@@ -76,6 +79,7 @@ class Quota:
         "_is_guess",
         "_passed",
         "_probe_at",
+        "_refusals",
         "_refused_at",
         "_sent",
         "_since",
@@ -117,6 +121,7 @@ class Quota:
         self._is_guess = False  # the learned rate comes from too few attempts
         self._is_gated = False  # refused without a word, and nobody has got through since
         self._probe_at = float("-inf")
+        self._refusals: deque[float] = deque(maxlen=16)  # when, herds once
         self._wall = 1.0  # the learned rate that was refused last
         self._in_a_row = 0
         self._refused_at = float("-inf")
@@ -245,6 +250,7 @@ class Quota:
         Never shortens a wait. Refusals of what was under way together are one."""
         if begun_at >= self._refused_at:
             self._in_a_row += 1
+            self._refusals.append(now)
         self._refused_at = now
         self.cause = verdict
         self.give_back(cost, is_counted=True)
@@ -355,6 +361,8 @@ class Quota:
         return 60 * len(passed) / max(now - passed[0], _WINDOW_S / 2) if passed else 0.0
 
     def _learn_from_refusal(self, now: float, *, is_time_named: bool) -> None:
+        if is_time_named and self._refused_share(now) < _OFTEN:
+            return  # chance (Vertex' pool is shared by all its customers), and the time says enough
         passed = [at for at in self._passed if at > now - _WINDOW_S]
         is_few = len(passed) < _EVIDENCE
         span_s = max(now - passed[0], _FEW_S if is_few else 1.0) if passed else _FEW_S
@@ -374,6 +382,14 @@ class Quota:
             limit = min(bucket.limit, rate * _BEYOND) if is_burst or self._is_guess else bucket.limit * _BACK
             self._is_guess, self._wall = False, bucket.limit if not is_burst else limit
             self._limit(bucket, max(1.0, limit), "learned")
+
+    def _refused_share(self, now: float) -> float:
+        """Of the attempts of the last minute, as far as they are remembered; herds count once."""
+        since = now - _MINUTE_S
+        if len(self._passed) == self._passed.maxlen:
+            since = max(since, self._passed[0])
+        refused = sum(at >= since for at in self._refusals)
+        return refused / (refused + sum(at >= since for at in self._passed) or 1)
 
     def _limit(self, bucket: Bucket, limit: float, source: Source) -> None:
         if limit != bucket.limit:
