@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import io
 import os
 import signal
 import sys
@@ -41,6 +42,9 @@ Then point any OpenAI or Anthropic client at http://127.0.0.1:8787 (OpenAI SDK: 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status; never raises for what a user does."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show an ellipsis shows a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser = _parser()
     options = parser.parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else arguments

@@ -139,6 +139,12 @@ def write_config(path: Path, mock: Mock, *, models: str = '"m" = "p/m"', account
 KEYS = {"KEY_A": upstream_key("a"), "KEY_B": upstream_key("b")}
 
 
+def test_a_terminal_that_knows_no_ellipsis_is_served_too(tmp_path: Path) -> None:
+    with serving("--port", "0", cwd=tmp_path, extra={"PYTHONIOENCODING": "ascii"}) as process:
+        assert "demo" in banner(process)[0][0]
+        assert process.end() == 0
+
+
 def test_serve_demo_tells_five_lines_and_the_one_to_try_works(tmp_path: Path) -> None:
     with serving("--port", "0", cwd=tmp_path) as process:
         lines, port = banner(process)
