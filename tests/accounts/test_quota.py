@@ -32,6 +32,26 @@ def pool_of(*names: str) -> Pool:
     return Pool([Account(f"p/{name}", "p") for name in names])
 
 
+class Provider:
+    """What a provider holds: `most` requests at once, and so many more each second."""
+
+    def __init__(self, most: float, a_second: float = 1.0) -> None:
+        self._most, self._a_second = most, a_second
+        self._level, self._at = most, 0.0
+
+    def admits(self, now: float) -> bool:
+        """Whether one is served at `now`; then it is taken."""
+        self._level, self._at = min(self._most, self._level + (now - self._at) * self._a_second), now
+        is_admitted = self._level >= 1
+        self._level -= is_admitted
+        return is_admitted
+
+    @property
+    def wait_s(self) -> float:
+        """Until the next one fits."""
+        return (1 - self._level) / self._a_second
+
+
 def ask(model: str = "m", deadline: float = 1e9, **more: object) -> Ask:
     return Ask([Candidate("p", model)], deadline, **more)  # type: ignore[arg-type]
 
@@ -142,16 +162,14 @@ def test_a_rate_is_learned_from_refusals_alone() -> None:
     """A provider of one request a second that says nothing: after a while hardly any attempt is refused, and the rate
     is used."""
     pool = pool_of("a")
-    level, at = 5.0, 0.0
+    provider = Provider(5.0)
     counted: Counter[bool] = Counter()
     for number in range(4000):
         now = number * 0.25
         answer = pool.acquire(ask(deadline=now), now)
         if not isinstance(answer, Lease):
             continue
-        level, at = min(5.0, level + now - at), now
-        is_admitted = level >= 1
-        level -= is_admitted
+        is_admitted = provider.admits(now)
         pool.settle(answer, None if is_admitted else limited(), now)
         if now > 120:
             counted[is_admitted] += 1
@@ -181,15 +199,13 @@ def test_a_learned_rate_that_nobody_uses_does_not_grow() -> None:
 def test_too_much_at_once_is_told_from_too_much_a_minute() -> None:
     """One a second, one at once. Refused for a burst, the pool sends less at once, and still all that fits."""
     pool = pool_of("a")
-    level, at, begun, served = 1.0, 0.0, 0, 0
+    provider, begun, served = Provider(1.0), 0, 0
     for number in range(6000):
         now = number * 0.1
         answer = pool.acquire(ask(deadline=now), now)
         if not isinstance(answer, Lease):
             continue
-        level, at = min(1.0, level + now - at), now
-        is_admitted = level >= 1
-        level -= is_admitted
+        is_admitted = provider.admits(now)
         pool.settle(answer, None if is_admitted else limited(), now)
         if now >= 120:
             begun += 1
@@ -269,19 +285,17 @@ def test_a_provider_that_holds_little_at_once_is_used_up_all_the_same() -> None:
     """3,000 a minute are configured; half a second's worth is what it takes at once. Twice as much is asked for."""
     limits = AccountLimits(rpm=3000)
     pool = Pool([Account("p/a", "p", limits)])
-    level, at = 25.0, 0.0
+    provider = Provider(25.0, a_second=50.0)
     served, refused = 0, 0
     under_way: list[tuple[float, Lease]] = []
 
     def reach(now: float, lease: Lease) -> None:
-        nonlocal level, at, served, refused
-        level, at = min(25.0, level + (now - at) * 50), now
-        is_admitted = level >= 1
-        level -= is_admitted
+        nonlocal served, refused
+        is_admitted = provider.admits(now)
         if now > 5.0:
             served += is_admitted
             refused += not is_admitted
-        grants = pool.settle(lease, None if is_admitted else limited((1 - level) / 50), now)
+        grants = pool.settle(lease, None if is_admitted else limited(provider.wait_s), now)
         under_way.extend((now + 0.02, grant.outcome) for grant in grants if isinstance(grant.outcome, Lease))
 
     for number in range(4500):

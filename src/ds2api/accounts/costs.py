@@ -79,7 +79,3 @@ class Estimates:
                 self._hit += (min(1.0, read) - self._hit) * _GAIN
         if output is not None:
             self._output += (output - self._output) * _GAIN
-
-    def guessed(self, tokens: float) -> float:
-        """Real `tokens` in the unit of guesses."""
-        return tokens / self._total

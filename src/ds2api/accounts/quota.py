@@ -1,9 +1,10 @@
 """What one limit group may take of one model, as far as the configuration and the provider have told.
 
-Nobody has to configure a limit. Headers say it (`hear`); where they do not, refusals do: the first one sets the rate to
-a little less than what had been going through, each further one lowers it, each answer raises it a little (AIMD, Chiu
-and Jain 1989). After a refusal without a word, one attempt goes ahead and the others follow its success: a queue that
-is let go all at once is refused all at once (a herd).
+Nobody has to configure a limit. Headers say it (`hear`); where they do not, refusals do: what had been going through is
+where a rate begins, each refusal lowers it, and each answer raises it, fast up to where it was refused and slowly past
+there (CUBIC's idea), but only while it is used. A refusal at a low rate is about too much at once, and one that names a
+time and stands alone is about nothing. After a refusal without a word, one attempt goes ahead and the others follow its
+success: a queue that is let go all at once is refused all at once (a herd).
 
 Headers describe the moment of *admission* and come later, so what was sent meanwhile is added to what they say
 (`pool-model.md` §4). A bucket that headers describe follows them up and down; one that nobody describes is settled by
@@ -127,11 +128,6 @@ class Quota:
         self._refused_at = float("-inf")
         self._sent: deque[tuple[float, tuple[float, ...]]] = deque()  # the last ones: when, and what was taken before
         self._passed: deque[float] = deque(maxlen=64)  # when the last accepted attempts began
-
-    @property
-    def is_blank(self) -> bool:
-        """Nothing is known that would be worth keeping."""
-        return not self._buckets and self.out_until == float("-inf") and self.daily is None
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:

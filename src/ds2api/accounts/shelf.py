@@ -3,7 +3,8 @@
 An *offer* is one bench for one model: its limit group's quota, and what it has running. Offers lie in a heap by the
 time at which their buckets hold anything at all (`Quota.open_at`), which does not change while time passes; where no
 limit is known, by load. So a decision costs O(log n): whatever changes an offer puts it in again, and what the heap
-still holds of before is dropped when it comes up. A bench is put on a shelf when its turn comes for the first time, one
+still holds of before is dropped when it comes up. Who is full, or rests, lies elsewhere until an end or its time: in
+the heap it would hide who stands behind. A bench is put on a shelf when its turn comes for the first time, one
 with each decision, so that a model whose name somebody made up costs nothing.
 """
 

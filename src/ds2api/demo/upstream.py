@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -65,7 +66,7 @@ def demo_table(base_url: str) -> dict[str, Any]:
     return table
 
 
-class Upstream:
+class Upstream(ABC):
     """A server on a loopback port that speaks every dialect; `answer` and `judge_key` say what it is.
 
     Enter with ``async with``; `base_url` is where it listens."""
@@ -86,11 +87,11 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self._server.drain(0.0)
 
+    @abstractmethod
     async def answer(self, incoming: Incoming, dialect: Dialect, raw: bytes, request_id: str) -> None:
         """Answer a request for an answer. Raises `Problem` or `JsonError` for what is wrong with it."""
-        raise NotImplementedError
 
-    def judge_key(self, authorization: str) -> None:
+    def judge_key(self, authorization: str) -> None:  # noqa: B027 - most take any key
         """Raises `Problem` for a key that is not served."""
 
     async def _handle(self, incoming: Incoming) -> None:
