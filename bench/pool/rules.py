@@ -71,6 +71,7 @@ class Rules:
     announces: str = ""  # "openai", "anthropic", "mistral"; "": none
     tells_wait: bool = True  # a refusal says when to come again (header or body)
     refused_cost: float = 0.0  # of the requests bucket: hammering keeps an empty bucket empty
+    chance: float = 0.0  # of all attempts, so many are refused whatever was asked before
 
 
 def _one(work: Work) -> float:
@@ -119,12 +120,16 @@ RULES: Mapping[str, Rules] = {
     ),
     "silent": Rules("chat", (_REQUESTS, _PROMPT_AND_LIMIT), tells_wait=False, refused_cost=1.0),
     "concurrency": Rules("chat", (_CONCURRENT,), tells_wait=False),
+    # Vertex' newer models: no quota of one's own, all customers share a pool, and a refusal says that it is empty.
+    "shared": Rules("gemini", (_REQUESTS,), tells_wait=False, chance=0.05),
 }
 
 # An organisation's limits for one model, by a count's name: per minute, but for `concurrency` and `requests/day`.
 Limits = Mapping[str, float]
 
 _DAY_S = 86_400.0
+# Multiples of it fall evenly between 0 and 1, and in no order that a scheduler could follow.
+_GOLDEN = 0.6180339887498949
 
 
 class Bucket:
@@ -213,6 +218,7 @@ class Provider:
         self._buckets: dict[tuple[str, str], list[Bucket]] = {}
         self._cache: dict[tuple[str, str, int], tuple[int, float]] = {}
         self._totals: dict[str, list[tuple[Count, float]]] = {}
+        self._asked = 0
         self.running = 0
 
     def buckets(self, organisation: str, model: str) -> list[Bucket]:
@@ -285,6 +291,9 @@ class Provider:
         ):
             if is_so:
                 return work, self._refusal(cause, {})
+        self._asked += 1
+        if self._asked * _GOLDEN % 1 < self.rules.chance:
+            return work, self._refusal("limited", {})
         buckets = self.buckets(key.organisation, model)
         if self.wait_s(key, model, work, now) > 0:
             for bucket in buckets:

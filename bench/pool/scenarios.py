@@ -350,6 +350,10 @@ SCENARIOS: Sequence[Scenario] = (
         limits={"m": {"concurrency": 4.0}}, goals=LEARNING,
     ),
     replace(
+        _BASE, name="a pool shared with strangers, 5 % refused by chance", load=0.05, rules="shared",
+        limits={"m": {"requests": 600.0}}, goals=(goodput(0.95), keeps_nothing),
+    ),
+    replace(
         _BASE, name="one key revoked, one out of quota, 70 %", load=0.7, dead=(3,), spent=(6,),
         goals=(nobody_sees_it, lets_go, keeps_nothing),
     ),

@@ -23,6 +23,8 @@ from ds2api.dialects.registry import DIALECTS
 SHORT = Times(since=30.0, event=45.0, until=80.0, outage=15.0)
 # What nobody announces is to be known after two minutes, and a cache has to be filled first.
 LEARNT = Times(since=120.0, event=130.0, until=150.0, outage=15.0)
+# That refusals are chance shows only when slowing down has not helped.
+FOUND_OUT = Times(since=240.0, event=250.0, until=270.0, outage=15.0)
 
 
 # What is not reached yet, by the words of the goal: this list may only become shorter. (Mistral: a burst of one second
@@ -38,6 +40,8 @@ KNOWN_MISSES = {
 
 
 def times_for(scenario: Scenario) -> Times:
+    if scenario.rules == "shared":
+        return FOUND_OUT
     return SHORT if scenario.rules in ("openai", "minute", "mistral") else LEARNT
 
 

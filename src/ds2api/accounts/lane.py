@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ds2api.accounts.account import Account
+from ds2api.accounts.chance import Chance
 from ds2api.accounts.circuit import Circuit
 from ds2api.accounts.costs import Cost, Estimates
 from ds2api.accounts.line import FairLine
@@ -34,11 +35,12 @@ class Provider:
 class Service:
     """`model` at `provider`, whoever asks."""
 
-    __slots__ = ("circuit", "estimates", "model", "provider")
+    __slots__ = ("chance", "circuit", "estimates", "model", "provider")
 
     def __init__(self, provider: Provider, model: str) -> None:
         self.provider = provider
         self.model = model
+        self.chance = Chance()
         self.circuit = Circuit()
         self.estimates = Estimates()
 

@@ -316,8 +316,9 @@ class Pool:
     def _accept(self, lease: Lease, now: float) -> None:
         if not lease.is_accepted:
             lease.is_accepted = True
-            _, quota = _parts(lease)
+            lane, quota = _parts(lease)
             quota.accept(lease.running, lease.begun_at)
+            lane.service.chance.accept(now)
             self._hear_from(lease, now)
 
     def _hear_from(self, lease: Lease, now: float) -> None:
@@ -348,7 +349,7 @@ class Pool:
             failed.fail(rounds[0], policy, verdict, now, self._random)
             other.end(rounds[1])
         if verdict.kind is Kind.RATE_LIMITED and verdict.scope is not Scope.PROVIDER:
-            quota.refuse(lease.cost, lease.begun_at, lease.running, verdict, announced, policy, now)
+            quota.refuse(lease.cost, lease.begun_at, lease.running, verdict, announced, policy, service.chance, now)
         else:
             quota.leave(lease.begun_at)
             if verdict.kind is Kind.UNREACHABLE:  # nothing was sent

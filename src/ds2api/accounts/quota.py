@@ -2,8 +2,8 @@
 
 Nobody has to configure a limit. Headers say it (`hear`); where they do not, refusals do: what had been going through is
 where a rate begins, each refusal lowers it, and each answer raises it, fast up to where it was refused and slowly past
-there (CUBIC's idea), but only while it is used. A refusal at a low rate is about too much at once, and one that names a
-time and stands alone is about nothing. After a refusal without a word, one attempt goes ahead and the others follow its
+there (CUBIC's idea), but only while it is used. A refusal at a low rate is about too much at once, and what slowing
+down does not help against is about nothing (`chance`). After a refusal without a word, one attempt goes ahead and the others follow its
 success: a queue that is let go all at once is refused all at once (a herd).
 
 Headers describe the moment of *admission* and come later, so what was sent meanwhile is added to what they say
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from ds2api.accounts.account import AccountLimits
 from ds2api.accounts.announced import Announced, Dimension
 from ds2api.accounts.bucket import KINDS, Bucket, Source
+from ds2api.accounts.chance import Chance
 from ds2api.accounts.concurrency import Concurrency
 from ds2api.accounts.costs import Cost
 from ds2api.accounts.daily import Daily
@@ -68,6 +69,7 @@ _TAKEN_S = 0.25
 _OUTPUT = KINDS.index("output-tokens")
 # Where nobody says how long: the time in which so many requests fit again, not less than a second.
 _REFILL = 4.0
+_LEAST_S = 1.0
 
 
 class Quota:
@@ -240,32 +242,45 @@ class Quota:
         verdict: Verdict,
         announced: Announced | None,
         policy: Policy,
+        chance: Chance,
         now: float,
     ) -> None:
         """A rate limit was reached by a request of `cost` that began at `begun_at`, with `running` attempts at a time.
-        Never shortens a wait. Refusals of what was under way together are one."""
-        if begun_at >= self._refused_at:
+        Never shortens a wait. Refusals of what was under way together are one. `chance` is the model's."""
+        is_new = begun_at >= self._refused_at
+        if is_new:
             self._in_a_row += 1
             self._refusals.append(now)
         self._refused_at = now
         self.cause = verdict
         self.give_back(cost, is_counted=True)
         wait_s = policy.cool_s(self._in_a_row, verdict.wait_s)
-        if verdict.wait_s is None and self.concurrency.refuse(running, now):
-            # Somebody's end frees a place; what was thought of a rate was a mistake.
-            self._buckets = [bucket for bucket in self._buckets if bucket.source != "learned"]
-            self.limits_version += 1
+        # Too much at once is no chance either, and slowing down does not help against it.
+        is_wide = any(bucket.is_wide for bucket in self._buckets)
+        if is_new:
+            chance.refuse(now, is_named=verdict.wait_s is not None, is_clear=not is_wide)
+        is_chance = chance.share > 0
+        if is_chance:
+            self._forget_learned()
+        elif verdict.wait_s is None and self.concurrency.refuse(running, now):
+            self._forget_learned()  # somebody's end frees a place; what was thought of a rate was a mistake
             return
         told = [bucket for bucket in self._buckets if bucket.source != "learned"]
         blamed = [bucket for bucket in told if _is_spent(bucket, announced, cost)]
         if not blamed and all(_has_room(bucket, announced) for bucket in told):
             for bucket in told:
                 bucket.narrow()  # what it allows was refused: the burst is smaller, or others draw on it
-        if not blamed and all(bucket.kind for bucket in told) and not self._is_gated:
-            self._learn_from_refusal(now, is_time_named=verdict.wait_s is not None)
+        if not blamed and all(bucket.kind for bucket in told) and not self._is_gated and not is_chance:
+            # Where nothing is announced all keys may draw on one pool of strangers: what all of them meet counts.
+            share = self._refused_share(now) if told else chance.refused_share
+            if verdict.wait_s is None or share >= _OFTEN:  # else it is chance, and the time that it names says enough
+                self._learn_from_refusal(now, is_time_named=verdict.wait_s is not None)
         if verdict.wait_s is None:
             requests = self.bucket(0)
-            wait_s = wait_s if requests is None else min(wait_s, max(1.0, _REFILL * requests.unit_s))
+            if requests is not None:
+                wait_s = min(wait_s, max(_LEAST_S, _REFILL * requests.unit_s))
+            elif is_chance:
+                wait_s = _LEAST_S
         for bucket in blamed or self._buckets:
             bucket.hold_until(now + wait_s, cost[bucket.kind])
         self.out_until = max(self.out_until, now + wait_s)
@@ -289,8 +304,7 @@ class Quota:
         """The operator says that it may serve again."""
         self.out_until, self.cause, self._is_gated, self._in_a_row = float("-inf"), None, False, 0
         self.concurrency.forget()
-        self._buckets = [bucket for bucket in self._buckets if bucket.source != "learned"]
-        self.limits_version += 1
+        self._forget_learned()
 
     def headroom(self, now: float) -> float:
         """How much of what may go at once is there, of the tightest bucket: 1 is all."""
@@ -357,8 +371,6 @@ class Quota:
         return 60 * len(passed) / max(now - passed[0], _WINDOW_S / 2) if passed else 0.0
 
     def _learn_from_refusal(self, now: float, *, is_time_named: bool) -> None:
-        if is_time_named and self._refused_share(now) < _OFTEN:
-            return  # chance (Vertex' pool is shared by all its customers), and the time says enough
         passed = [at for at in self._passed if at > now - _WINDOW_S]
         is_few = len(passed) < _EVIDENCE
         span_s = max(now - passed[0], _FEW_S if is_few else 1.0) if passed else _FEW_S
@@ -378,6 +390,10 @@ class Quota:
             limit = min(bucket.limit, rate * _BEYOND) if is_burst or self._is_guess else bucket.limit * _BACK
             self._is_guess, self._wall = False, bucket.limit if not is_burst else limit
             self._limit(bucket, max(1.0, limit), "learned")
+
+    def _forget_learned(self) -> None:
+        self._buckets = [bucket for bucket in self._buckets if bucket.source != "learned"]
+        self.limits_version += 1
 
     def _refused_share(self, now: float) -> float:
         """Of the attempts of the last minute, as far as they are remembered; herds count once."""
