@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ds2api.accounts.account import Account
 from ds2api.accounts.costs import Cost
@@ -20,8 +20,7 @@ __all__ = ["Ask", "Candidate", "Lease", "Refused"]
 _NOTHING = Cost()
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A place that may serve: the provider whose accounts to use (only those that carry all of `tags`), and its name of
     the model."""
 

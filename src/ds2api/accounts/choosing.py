@@ -83,7 +83,8 @@ class Chooser:
 
     def first(self, ask: Ask, now: float) -> tuple[int, Lane, Pick] | None:
         """The first target that can serve now, if nobody stands before this one there."""
-        for index, lane in self._directory.lanes_of(ask):
+        for index, target in enumerate(ask.targets):
+            lane = self._directory.lane_of(target)
             if ask.spare_only and lane.line.count:
                 continue
             pick = self.pick(lane, ask, now)
@@ -94,14 +95,17 @@ class Chooser:
     def pick(self, lane: Lane, ask: Ask, now: float, *, in_turn: bool = False) -> Pick | None:
         """The account of `lane` for `ask`, None if none can serve now; `in_turn`: it is the first in line."""
         service = lane.service
-        if service.free_at() > now or self.backs_off(service, ask, now) is not None:
+        if not service.is_quiet and service.free_at() > now:
+            return None
+        if ask.retries and self.backs_off(service, ask, now) is not None:
             return None
         if ask.pins:
             pinned = self.pinned(lane, ask, now)
             if pinned is not None:
                 return self.pick_one(lane, pinned, ask, now, "the request is bound to it")
         is_first = in_turn or not lane.line.count
-        home = self.home(lane, ask)
+        known = self._homes.of(ask, service.provider.name)
+        home = None if known is None else self._directory.accounts.get(known.account)
         if home is not None and home.id not in ask.avoid:
             if is_first or self.may_overtake(lane, ask, now, now):
                 pick = self.pick_one(lane, home, ask, now, "home of the conversation")
@@ -111,7 +115,9 @@ class Chooser:
                 return None
         if not is_first:
             return None
-        cost, _ = self.cost(lane, ask)
+        cost = service.estimates.cost(
+            ask.input_tokens, ask.output_limit, factor=None if known is None else known.factor
+        )
         spot = None if ask.affinity is None else _digest(f"{ask.caller}\0{ask.affinity}")
         for avoid in (ask.avoid, _NOBODY) if ask.avoid and not ask.spare_only else (ask.avoid,):
             for shelf in lane.shelves:
@@ -135,7 +141,7 @@ class Chooser:
         offer = lane.offer(account)
         if offer is None or account.is_full or account.ready_at > now:
             return None
-        rest = account.rests.get(lane.service.model)
+        rest = account.rests.get(lane.service.model) if account.rests else None
         cost, cached = self.cost(lane, ask, account)
         if (rest is not None and rest.until > now) or offer.quota.is_full:
             return None

@@ -41,15 +41,20 @@ class State(StrEnum):
 
 class Circuit:
     """Closed at first. `begin` gives the attempt's round, which exactly one of `accept`, `fail` and `end` takes: what
-    was begun before the circuit opened says nothing about what came after."""
+    was begun before the circuit opened says nothing about what came after. While it `is_quiet` nobody need tell it of a
+    beginning (in `round`) or of an answer: nothing would change."""
 
-    __slots__ = ("_openings", "_ramp_at", "failures", "open_until", "opened_at", "pending", "round", "state", "verdict")
+    __slots__ = (
+        "_openings", "_ramp_at", "failures", "is_quiet", "open_until", "opened_at", "pending", "round", "state",
+        "verdict",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.state = State.CLOSED
         self.round = 0
         self.failures = 0  # in a row
-        self.pending = 0  # attempts of this round of which nothing has been heard
+        self.pending = 0  # attempts of this round, since it opened, of which nothing has been heard
+        self.is_quiet = True  # closed, and nothing has failed since the last answer
         self.open_until = 0.0
         self.opened_at = 0.0  # of the outage, not of its last probe
         self.verdict: Verdict | None = None  # that opened it
@@ -72,21 +77,25 @@ class Circuit:
         if self.state is State.OPEN:
             self.state = State.PROBING
         elif self.state is State.RAMP and now >= self._ramp_at + _RAMP_S:
-            self.state, self._openings = State.CLOSED, 0
-        self.pending += 1
+            self.state, self._openings, self.pending = State.CLOSED, 0, 0
+            self.is_quiet = not self.failures
+        if self.state is not State.CLOSED:
+            self.pending += 1
         return self.round
 
     def end(self, round_: int) -> None:
         """The attempt is over, and nothing was heard of it."""
-        if round_ == self.round:
+        if round_ == self.round and self.pending:
             self.pending -= 1
 
     def accept(self, round_: int, now: float) -> None:
         """The provider works: an answer has begun, or the request itself was called wrong. Instead of `end`."""
         if round_ != self.round:
             return
-        self.pending -= 1
+        if self.pending:
+            self.pending -= 1
         self.failures = 0
+        self.is_quiet = self.state is State.CLOSED
         if self.state is State.PROBING:
             self.state, self._ramp_at = State.RAMP, now
 
@@ -95,9 +104,9 @@ class Circuit:
         if round_ != self.round:
             return False
         self.failures += 1
+        self.is_quiet = False
         if self.state is State.CLOSED:
             if self.failures < policy.circuit_failures:
-                self.pending -= 1
                 return False
             self.opened_at = now
         most_s = policy.circuit_most_s if now - self.opened_at < _LONG_AFTER_S else policy.circuit_long_s

@@ -31,7 +31,7 @@ class Directory:
         self.accounts: dict[str, Account] = {}
         self.by_tag: dict[str, Account] = {}
         self.services: dict[tuple[str, str], Service] = {}
-        self.lanes: dict[tuple[str, str, frozenset[str]], Lane] = {}
+        self.lanes: dict[Candidate, Lane] = {}
         self.quotas: dict[tuple[str, str, str], Quota] = {}  # (provider, limit group, model)
         self._began_at = began_at
         self._providers: dict[str, Provider] = {}
@@ -79,14 +79,15 @@ class Directory:
 
     def lanes_of(self, ask: Ask) -> list[tuple[int, Lane]]:
         """Where `ask` may be served, each with its place in `Ask.targets`."""
-        found = []
-        for index, target in enumerate(ask.targets):
-            lane = self.lanes.get((target.provider, target.model, target.tags))
-            if lane is None:
-                lane = self._make_lane(target)
-            lane.is_used = True
-            found.append((index, lane))
-        return found
+        return [(index, self.lane_of(target)) for index, target in enumerate(ask.targets)]
+
+    def lane_of(self, target: Candidate) -> Lane:
+        """Where `target` may serve; made if nobody has asked for it."""
+        lane = self.lanes.get(target)
+        if lane is None:
+            lane = self._make_lane(target)
+        lane.is_used = True
+        return lane
 
     def quota(self, account: Account, model: str) -> Quota:
         """What the limit group of `account` may take of `model`."""
@@ -129,7 +130,7 @@ class Directory:
         if service is None:
             provider = self._providers.setdefault(name, Provider(name, self.policy.retry_share))
             service = self.services[name, target.model] = Service(provider, target.model)
-        lane = self.lanes[name, target.model, target.tags] = Lane(service, roster, self.quota)
+        lane = self.lanes[target] = Lane(service, roster, self.quota)
         return lane
 
     def _forget_lane(self) -> bool:

@@ -7,6 +7,7 @@ percent.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from ds2api.accounts.ask import Ask, Lease
@@ -31,7 +32,8 @@ class Homes:
     """By (caller, conversation, provider)."""
 
     def __init__(self) -> None:
-        self._homes: dict[tuple[str, str, str], Home] = {}
+        # Ordered: the first of a plain one is found behind all that were taken out before it.
+        self._homes: OrderedDict[tuple[str, str, str], Home] = OrderedDict()
 
     def of(self, ask: Ask, provider: str) -> Home | None:
         """None for a conversation that is not known there, or that says no name."""
@@ -47,7 +49,7 @@ class Homes:
         home = self._homes.pop(key, None)  # the latest stand last
         self._homes[key] = Home(lease.account.id, ask.input_tokens, None if home is None else home.factor)
         if len(self._homes) > _MOST:
-            del self._homes[next(iter(self._homes))]
+            self._homes.popitem(last=False)
 
     def learn(self, lease: Lease, usage: Usage) -> None:
         """The turn of `lease` has been answered with so much."""

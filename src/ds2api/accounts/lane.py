@@ -49,6 +49,11 @@ class Service:
         return max(self.circuit.free_at(), self.provider.circuit.free_at())
 
     @property
+    def is_quiet(self) -> bool:
+        """Both circuits are: any attempt is let through, and need not be told of."""
+        return self.circuit.is_quiet and self.provider.circuit.is_quiet
+
+    @property
     def cause(self) -> Verdict | None:
         """Why they do not."""
         open_ = (one for one in (self.provider.circuit, self.circuit) if one.free_at() > float("-inf"))

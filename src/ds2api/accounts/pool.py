@@ -93,7 +93,7 @@ class Pool:
     def hear(self, lease: Lease, now: float, announced: Announced | None = None) -> list[Grant]:
         """The provider has accepted the attempt: the head of its answer is here. Returns who in the line is served by
         what that tells. May be left out; then `settle` says the same, late."""
-        if announced is not None:
+        if announced is not None and (announced.dimensions or announced.organisation):
             self._read(lease, announced, now, is_accepted=True)
         self._accept(lease, now)
         return self._changed(lease, now)
@@ -113,14 +113,16 @@ class Pool:
         """
         if lease.over:
             raise ValueError("this lease has ended already")
-        lane, quota = _parts(lease)
+        lane, quota = lease.lane, lease.quota
+        assert lane is not None and quota is not None, "a lease of this pool"
         if announced is not None and not lease.is_accepted:
             self._read(lease, announced, now, is_accepted=verdict is None)
         if verdict is None:
             self._accept(lease, now)
             lease.account.succeed(lease.model, lease.begun_at)
             if usage is not None:
-                quota.settle(lease.cost, _used(lease.cost, usage))
+                if quota.buckets:
+                    quota.settle(lease.cost, _used(lease.cost, usage))
                 lane.service.estimates.learn(lease.input_tokens, lease.cached, usage)
                 self._homes.learn(lease, usage)
         else:
@@ -275,10 +277,12 @@ class Pool:
         if lane.line.count:
             lane.line.charge(ask.caller, ask.weight, lane.seconds(pick.cost) or 1.0, is_turn=is_turn)
         mark = quota.begin(pick.cost, now, self._wall_s)
+        own, provider = service.circuit, service.provider
         lease = Lease(
             account, target, service.model, pick.cost, now, pick.why, False, lane, quota, mark,
-            service.circuit.begin(now), service.provider.circuit.begin(now), ask.input_tokens, pick.cached,
-            is_probe=account.health is not Health.READY, running=quota.in_flight,
+            own.round if own.is_quiet else own.begin(now),
+            provider.circuit.round if provider.circuit.is_quiet else provider.circuit.begin(now),
+            ask.input_tokens, pick.cached, is_probe=account.health is not Health.READY, running=quota.in_flight,
         )  # fmt: skip
         self._in_flight += 1
         account.in_flight += 1
@@ -287,25 +291,26 @@ class Pool:
             bench.took(account)
             if account.is_full:
                 bench.tier.look_at(account)
-        if service.provider.name in ask.retries:
-            service.provider.budget.withdraw()
+        if provider.name in ask.retries:
+            provider.budget.withdraw()
         else:
-            service.provider.budget.deposit()
-        _put(quota)
-        self._homes.begin(ask, lease, service.provider.name)
+            provider.budget.deposit()
+        for offer in quota.offers:
+            offer.shelf.put(offer)
+        self._homes.begin(ask, lease, provider.name)
         return lease
 
     def _end(self, lease: Lease) -> None:
-        lane, quota = _parts(lease)
-        account = lease.account
+        lane, quota, account = lease.lane, lease.quota, lease.account
+        assert lane is not None and quota is not None, "a lease of this pool"
         lease.over = True
-        quota.end()
+        quota.in_flight -= 1
         self._in_flight -= 1
         was_full = account.is_full
         account.in_flight -= 1
         if lease.is_probe:
             account.is_probing = False
-        if not lease.is_heard:
+        if not lease.is_heard and not lane.service.is_quiet:
             lane.service.circuit.end(lease.round)
             lane.service.provider.circuit.end(lease.provider_round)
         for bench in account.benches:
@@ -325,9 +330,11 @@ class Pool:
         """The provider has answered, whatever it has said."""
         if not lease.is_heard:
             lease.is_heard = True
-            lane, _ = _parts(lease)
-            lane.service.circuit.accept(lease.round, now)
-            lane.service.provider.circuit.accept(lease.provider_round, now)
+            assert lease.lane is not None, "a lease of this pool"
+            service = lease.lane.service
+            if not service.is_quiet:
+                service.circuit.accept(lease.round, now)
+                service.provider.circuit.accept(lease.provider_round, now)
 
     def _failed(self, lease: Lease, verdict: Verdict, announced: Announced | None, now: float) -> None:
         lane, quota = _parts(lease)
@@ -392,9 +399,10 @@ class Pool:
 
     def _changed(self, lease: Lease, now: float) -> list[Grant]:
         """Something about the account of `lease` has changed."""
-        _, quota = _parts(lease)
-        _put(quota)
-        return self._waiting.changed(lease.account, now)
+        assert lease.quota is not None, "a lease of this pool"
+        for offer in lease.quota.offers:
+            offer.shelf.put(offer)
+        return self._waiting.changed(lease.account, now) if self._waiting.tickets else []
 
     def _look_at(self, account: Account, now: float) -> list[Grant]:
         for bench in account.benches:

@@ -186,10 +186,6 @@ class Quota:
             return (*taken, 0.0, 0.0, 0.0, 0.0)
         return (*taken, *map(sub, sent[-1][1], sent[0][1]))
 
-    def end(self) -> None:
-        """The attempt is over."""
-        self.in_flight -= 1
-
     def seconds(self, cost: Cost) -> float:
         """How long the tightest bucket takes to bring as much as `cost`."""
         return max((cost[bucket.kind] * bucket.unit_s for bucket in self._buckets), default=0.0)

@@ -13,7 +13,7 @@ import heapq
 import itertools
 from bisect import bisect
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ds2api.accounts.account import Account
@@ -69,8 +69,6 @@ class Bench:
 
     def member(self, model: str, avoid: frozenset[str], now: float) -> Account | None:
         """Whose turn it is: the one that has waited longest, if it may serve `model` and is not to be avoided."""
-        if not self.seated:
-            return None
         for account in itertools.islice(self.seated.values(), _LOOK):
             rest = account.rests.get(model)
             if account.id not in avoid and account.weight > 0 and (rest is None or rest.until <= now):
@@ -91,7 +89,7 @@ class Bench:
     def took(self, account: Account) -> None:
         """It has just begun an attempt: the others go first next time."""
         self.in_flight += 1
-        if account.id in self.seated:
+        if len(self.seated) > 1 and account.id in self.seated:
             self.seated.move_to_end(account.id)
 
 
@@ -105,7 +103,8 @@ class Tier:
         self.full: set[str] = set()  # whose next end frees a place
         self._away: list[tuple[float, int, Account]] = []  # a heap: when each may sit down again
         self._serials = itertools.count()
-        self._ring: list[tuple[int, Account]] = []
+        self._ring: list[Account] = []  # around it, at the points of `_points`
+        self._points: list[int] = []
 
     def add(self, account: Account) -> Bench:
         bench = self._bench(account.group)
@@ -160,15 +159,17 @@ class Tier:
             heapq.heappop(away)  # known better since
         return _NEVER, None
 
-    def from_spot(self, spot: int) -> Iterator[Account]:
-        """The accounts in the order of a hash ring, from `spot` (64 bits) on: the same for everybody who asks, and as
-        long as nobody comes or goes (Karger 1997)."""
+    def from_spot(self, spot: int, most: int) -> list[Account]:
+        """The accounts at the next `most` points of a hash ring, from `spot` (64 bits) on: the same for everybody who
+        asks, and as long as nobody comes or goes (Karger 1997)."""
         ring = self._ring or self._make_ring()
-        start = bisect(ring, spot, key=lambda point: point[0])
-        for index in range(len(ring)):
-            yield ring[(start + index) % len(ring)][1]
+        start = bisect(self._points, spot)
+        found = ring[start : start + most]
+        while len(found) < most and len(found) < len(ring):
+            found += ring[: most - len(found)]
+        return found
 
-    def _make_ring(self) -> list[tuple[int, Account]]:
+    def _make_ring(self) -> list[Account]:
         accounts = [account for bench in self.benches for account in bench.accounts.values() if account.weight > 0]
         most = max(1, _POINTS_MOST // max(1, len(accounts)))
         ring = [
@@ -177,8 +178,9 @@ class Tier:
             for point in range(min(most, max(1, round(_POINTS * account.weight))))
         ]
         ring.sort(key=lambda point: point[0])
-        self._ring = ring
-        return ring
+        self._points = [point for point, _ in ring]
+        self._ring = [account for _, account in ring]
+        return self._ring
 
     def _bench(self, group: str) -> Bench:
         bench = self._by_group.get(group)

@@ -38,13 +38,14 @@ _STALE = 4
 class Offer:
     """`bench` for one model. `version` counts its changes: older entries of the heap say nothing."""
 
-    __slots__ = ("bench", "counted", "counted_version", "quota", "shelf", "version")
+    __slots__ = ("bench", "counted", "counted_version", "placed", "quota", "shelf", "version")
 
     def __init__(self, bench: Bench, quota: Quota, shelf: Shelf) -> None:
         self.bench = bench
         self.quota = quota
         self.shelf = shelf
         self.version = 0
+        self.placed: tuple[float, float] | None = None  # where it lies in the heap: by its time, then by its load
         self.counted: tuple[float | None, ...] | None = None  # what the shelf's sums hold of it
         self.counted_version = -1
 
@@ -78,10 +79,9 @@ class Shelf:
         return offer
 
     def put(self, offer: Offer) -> None:
-        """It has changed, or is new."""
-        offer.version += 1
-        self._full.discard(offer)
+        """It has changed, or is new. Where it lies as it must already, nothing is done."""
         if not offer.bench.seated:
+            self._leave_heap(offer)
             if offer not in offer.bench.parked:
                 offer.bench.parked.append(offer)
                 self._count(offer, None)
@@ -90,8 +90,12 @@ class Shelf:
             limits = [offer.quota.bucket(kind) for kind in range(len(KINDS))]
             self._count(offer, tuple(None if one is None else one.limit for one in limits))
             offer.counted_version = offer.quota.limits_version
-        entry = (offer.quota.open_at, offer.bench.load, next(self._serials), offer.version, offer)
-        heapq.heappush(self._heap, entry)
+        placed = (offer.quota.open_at, offer.bench.load)
+        if placed == offer.placed:
+            return
+        self._leave_heap(offer)
+        offer.placed = placed
+        heapq.heappush(self._heap, (*placed, next(self._serials), offer.version, offer))
         if len(self._heap) > _STALE * len(self.offers) + 64:
             self._heap[:] = [entry for entry in self._heap if entry[3] == entry[4].version]
             heapq.heapify(self._heap)
@@ -118,27 +122,31 @@ class Shelf:
                 heapq.heappop(heap)
                 self.put(offer)  # parks it
                 continue
-            if offer.quota.is_full:
-                self._full.add(offer)
+            quota = offer.quota
+            if quota.is_full:
                 heapq.heappop(heap)
+                self._leave_heap(offer)
+                self._full.add(offer)
                 continue
             account = offer.bench.member(self.model, avoid, now)
-            rests_until = offer.quota.out_until
+            rests_until = quota.out_until
             if account is None:
                 rests_until = max(rests_until, offer.bench.rests_until(self.model, now))
             if rests_until > now:
                 heapq.heappush(self._later, (rests_until, serial, version, offer))
                 heapq.heappop(heap)
+                self._leave_heap(offer)
                 continue
-            if offer.quota.open_at > open_at:  # changed by way of another shelf
-                heapq.heapreplace(heap, (offer.quota.open_at, offer.bench.load, serial, version, offer))
+            if quota.open_at > open_at:  # changed by way of another shelf
+                offer.placed = (quota.open_at, offer.bench.load)
+                heapq.heapreplace(heap, (*offer.placed, serial, version, offer))
                 continue
             if open_at >= soonest:  # nobody behind can serve sooner, but who has never served
                 if self._touch_next():
                     continue
                 break
             if account is not None:
-                free_at = offer.quota.free_at(cost, now, wall_s)
+                free_at = quota.free_at(cost, now, wall_s)
                 if free_at <= now:
                     found = offer, account
                     break
@@ -162,21 +170,19 @@ class Shelf:
         offer, account = best
         least = _headroom_s(offer, now) - _EVEN_S
         load = offer.bench.load
-        for count, one in enumerate(self.tier.from_spot(spot)):
-            if count >= _RING_LOOK:
-                break
+        for one in self.tier.from_spot(spot, _RING_LOOK):
             if one is account:
                 return best
-            if one.id in avoid or one.is_full or one.ready_at > now:
+            bench = one.benches[0]
+            if bench.tier is not self.tier:
+                bench = next(bench for bench in one.benches if bench.tier is self.tier)
+            rest = one.rests.get(self.model) if one.rests else None
+            if one.id in avoid or one.id not in bench.seated or (rest is not None and rest.until > now):
                 continue
-            bench = next(bench for bench in one.benches if bench.tier is self.tier)
-            rest = one.rests.get(self.model)
-            if one.id not in bench.seated or (rest is not None and rest.until > now):
-                continue
-            other = self.offer(one, bench)
+            other = bench.offers.get(self.model) or self.offer(one, bench)
             if (
-                _headroom_s(other, now) >= least
-                and other.bench.load <= load + 1 / max(other.bench.share, 1.0)
+                bench.load <= load + 1 / max(bench.share, 1.0)
+                and _headroom_s(other, now) >= least
                 and not other.quota.is_full
                 and other.quota.free_at(cost, now, wall_s) <= now
             ):
@@ -209,6 +215,12 @@ class Shelf:
         ]
         return max(seconds, default=None)
 
+    def _leave_heap(self, offer: Offer) -> None:
+        """What the heap holds of it says nothing any more."""
+        offer.version += 1
+        offer.placed = None
+        self._full.discard(offer)
+
     def _count(self, offer: Offer, limits: tuple[float | None, ...] | None) -> None:
         for sign, counted in ((-1, offer.counted), (1, limits)):
             if counted is None:
@@ -237,4 +249,6 @@ class Shelf:
 def _headroom_s(offer: Offer, now: float) -> float:
     """Seconds' worth that it has at once."""
     buckets = offer.quota.buckets
-    return min((min(now - bucket.open_at, bucket.burst_s) for bucket in buckets), default=float("inf"))
+    if not buckets:
+        return float("inf")
+    return min([min(now - bucket.open_at, bucket.burst_s) for bucket in buckets])
