@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds2api.dialects import splice
 from ds2api.dialects.splice import append_member, replace_value, top_level_span
 
 
@@ -48,11 +49,17 @@ _VALUES = st.recursive(
 )  # fmt: skip
 
 
-@given(st.dictionaries(_KEYS, _VALUES, max_size=6), _KEYS, st.booleans(), st.sampled_from([None, 1]))
-def test_span_is_what_a_parser_finds(body: dict[str, Any], key: str, ascii_only: bool, indent: int | None) -> None:
+@given(
+    st.dictionaries(_KEYS, _VALUES, max_size=6), _KEYS, st.booleans(), st.sampled_from([None, 1]), st.integers(0, 60)
+)
+def test_span_is_what_a_parser_finds(
+    body: dict[str, Any], key: str, ascii_only: bool, indent: int | None, near_bytes: int
+) -> None:
     raw = json.dumps(body, ensure_ascii=ascii_only, indent=indent).encode("utf-8", "replace")
     body = json.loads(raw)
-    value = found(raw, key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splice, "_NEAR_BYTES", near_bytes)
+        value = found(raw, key)
     assert (value is not None) is (key in body)
     if value is not None:
         assert json.loads(value) == body[key]

@@ -48,7 +48,7 @@ class OpenAiEmbedder:
         return _PATH
 
     def rewrite(self, raw: bytes, body: dict[str, Any], path: str, model: str) -> bytes:
-        return raw if body.get("model") == model else splice.replace_value(raw, "model", jsons.dump(model))
+        return splice.with_model(raw, body, model)
 
     def read_request(self, body: dict[str, Any], path: str) -> EmbeddingRequest:
         fields = Fields(body)

@@ -5,18 +5,23 @@ name is exchanged in place. All functions expect bytes that were parsed before: 
 no top-level key stands twice; what they give for anything else is unspecified, but they always end.
 
 Exact, never a guess: keys may be spelled with escapes, equal keys may stand deeper, and text may hold what
-looks like the key. The usual case is cheap: where the key's text stands once, only the shorter side of it is
-walked to prove that it is at the top. The walk knows strings and brackets and nothing else; strings are
-skipped by the regular expression engine (a possessive group, so that a long one cannot make it backtrack).
+looks like the key. The usual case is cheap: where the key's text stands near the beginning or the end, only the way
+there is walked to prove that it is at the top, and since no key stands twice there, what lies between need not be
+looked at. The walk knows strings and brackets and nothing else; strings are skipped by the regular expression engine
+(a possessive group, so that a long one cannot make it backtrack).
 """
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ds2api import jsons
 
-__all__ = ["append_member", "replace_value", "top_level_span"]
+__all__ = ["append_member", "replace_value", "top_level_span", "with_model"]
+
+# Where a client's library puts its short fields: all before the conversation or all behind it.
+_NEAR_BYTES = 4096
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _string = re.compile(_STRING, re.DOTALL)
@@ -24,25 +29,25 @@ _token = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 _scalar = re.compile(rb"[^\s,}\]]+")
 _colon = re.compile(rb"[ \t\n\r]*+:[ \t\n\r]*+")
 _OPENERS, _CLOSERS = b"{[", b"}]"
+_BACKSLASH = 0x5C
+
+
+def with_model(raw: bytes, body: dict[str, Any], model: str) -> bytes:
+    """`raw`, which was read as `body`, with `model` as its model."""
+    return raw if body.get("model") == model else replace_value(raw, "model", jsons.dump(model))
 
 
 def top_level_span(raw: bytes, key: str) -> tuple[int, int] | None:
     """Where the value of the top-level `key` begins and ends in `raw`; None where there is no such key."""
-    written = jsons.dump(key)
-    at = raw.find(written)
-    if _may_be_escaped(raw, key):
-        return _walk(raw, key)
-    if at < 0:
-        return None
-    if raw.find(written, at + 1) < 0 and raw[at - 1] != 0x5C:
-        # Once, as a string of its own (the quote before it is no escaped one), and no other spelling is
-        # possible. It is the key if a colon follows and one bracket is open.
-        colon = _colon.match(raw, at + len(written))
+    written, behind = jsons.dump(key), max(0, len(raw) - _NEAR_BYTES)
+    for at in (raw.find(written, 0, _NEAR_BYTES), raw.rfind(written, behind)):
+        # A quote that is not escaped begins a string here, for inside of one it would have ended it.
+        colon = _colon.match(raw, at + len(written)) if at > 0 and raw[at - 1] != _BACKSLASH else None
         if colon is None:
-            return None
-        before, behind = at, len(raw) - colon.end()
-        depth = _depth(raw, 0, at) if before <= behind else -_depth(raw, colon.end(), len(raw))
-        return (colon.end(), _value_end(raw, colon.end())) if depth == 1 else None
+            continue
+        depth = _depth(raw, 0, at) if at < behind else -_depth(raw, colon.end(), len(raw))
+        if depth == 1:
+            return colon.end(), _value_end(raw, colon.end())
     return _walk(raw, key)
 
 
@@ -59,12 +64,6 @@ def append_member(raw: bytes, key: str, value: bytes) -> bytes:
     brace = raw.rindex(b"}")
     is_empty = raw[:brace].rstrip(b" \t\n\r").endswith(b"{")
     return b"".join((raw[:brace], b"" if is_empty else b",", jsons.dump(key), b":", value, raw[brace:]))
-
-
-def _may_be_escaped(raw: bytes, key: str) -> bool:
-    """Whether a letter of `key` may stand as ``\\u00XX`` in `raw`. Looks for the first three digits only, so that
-    the escaped text of other scripts, which some clients write, does not send every request to the walk."""
-    return any(b"\\u00%x" % first_digit in raw for first_digit in {ord(letter) >> 4 for letter in key})
 
 
 def _depth(raw: bytes, start: int, end: int) -> int:

@@ -68,7 +68,8 @@ class ClientRequest:
         self._universal: Request | None = None
 
     def replay(self, body: dict[str, Any]) -> None:
-        """Go on with `body`, which holds what was said before as well."""
+        """Go on with `body`, which holds what was said before as well. Raises `Problem` where a key stands twice."""
+        _refuse_twice(self.body, levels=3)
         self.previous_id = self.peek.previous_id
         self.body = body
         self.peek = self.dialect.peek(body, self.path)
@@ -101,7 +102,11 @@ def _parsed(raw: bytes, headers: Headers) -> dict[str, Any]:
         body = jsons.parse_object(raw)
     except jsons.JsonError as error:
         raise Problem.bad_request(f"the request body is {error}") from None
-    twice = jsons.first_duplicate(body, levels=1)
+    _refuse_twice(body, levels=1)
+    return body
+
+
+def _refuse_twice(body: dict[str, Any], levels: int) -> None:
+    twice = jsons.first_duplicate(body, levels)
     if twice is not None:
         raise Problem.bad_request(f"{twice}: this key stands twice in the request", twice)
-    return body

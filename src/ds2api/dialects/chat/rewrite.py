@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ds2api import jsons
-from ds2api.dialects.splice import replace_value, top_level_span
+from ds2api.dialects.splice import append_member, replace_value, top_level_span, with_model
 
 __all__ = ["rewrite"]
 
@@ -14,11 +13,12 @@ _ASKED = b'{"include_usage":true}'
 
 def rewrite(raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
     """See `contract.Dialect.rewrite`. Other members of `stream_options` stay as they are."""
-    if body.get("model") != model:
-        raw = replace_value(raw, "model", jsons.dump(model))
+    raw = with_model(raw, body, model)
     if not ask_usage or not body.get("stream"):
         return raw
     options = body.get("stream_options")
+    if "stream_options" not in body:
+        return append_member(raw, "stream_options", _ASKED)
     if not isinstance(options, dict):
         return replace_value(raw, "stream_options", _ASKED)
     if options.get("include_usage") is True:

@@ -20,6 +20,8 @@ from ds2api.universal.errors import Problem
 __all__ = ["peek"]
 
 _MEDIA = ("image", "document")
+# Of what is said first, to tell conversations apart: a picture has megabytes.
+_SAID_CHARACTERS = 65_536
 
 
 def peek(body: dict[str, Any]) -> Peek:
@@ -108,8 +110,8 @@ class _Walk:
 
 
 def _add(digest: Any, content: Any) -> None:
-    """What `content` says: its texts and the data of its media, each behind its length, so that "ab", "c" is not
-    "a", "bc"; one string and a list of one text are the same."""
+    """What `content` says: the beginnings of its texts and of the data of its media, each behind its length, so that
+    "ab", "c" is not "a", "bc"; one string and a list of one text are the same."""
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     digest.update(b"\x00")
@@ -120,6 +122,4 @@ def _add(digest: Any, content: Any) -> None:
             said = [fields.get(name) for name in ("text", "data", "url", "file_id")]
             for value in said:
                 if isinstance(value, str):
-                    raw = value.encode(errors="replace")
-                    digest.update(b"%d:" % len(raw))
-                    digest.update(raw)
+                    digest.update(f"{len(value)}:{value[:_SAID_CHARACTERS]}".encode(errors="replace"))

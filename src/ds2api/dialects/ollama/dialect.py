@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ds2api import jsons
 from ds2api.dialects import splice
 from ds2api.dialects.contract import (
     AnswerKeeper,
@@ -80,7 +79,7 @@ class OllamaDialect:
 
     def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
         """Usage is always in the answer here, so `ask_usage` changes nothing."""
-        return raw if body.get("model") == model else splice.replace_value(raw, "model", jsons.dump(model))
+        return splice.with_model(raw, body, model)
 
     def read_request(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
         return request_in.read_request(body, path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ds2api import jsons
 from ds2api.dialects.contract import (
     AnswerKeeper,
     Asker,
@@ -30,7 +29,7 @@ from ds2api.dialects.responses.state import ResponsesAnswerKeeper
 from ds2api.dialects.responses.tap import ResponsesTap
 from ds2api.dialects.responses.token_count import PATH as COUNT_PATH
 from ds2api.dialects.responses.token_count import ResponsesTokenCounter
-from ds2api.dialects.splice import replace_value
+from ds2api.dialects.splice import with_model
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.losses import Loss
 from ds2api.universal.request import Request
@@ -90,7 +89,7 @@ class ResponsesDialect:
 
     def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
         """Usage is always in the stream here, so `ask_usage` changes nothing."""
-        return raw if body.get("model") == model else replace_value(raw, "model", jsons.dump(model))
+        return with_model(raw, body, model)
 
     def read_request(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
         return request_in.read_request(body, counts_only=path.partition("?")[0].endswith(COUNT_PATH))
