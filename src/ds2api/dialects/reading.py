@@ -20,6 +20,7 @@ __all__ = [
     "texts_of", "wrong_type",
 ]  # fmt: skip
 
+_ABSENT = object()
 _SHOWN_CHARACTERS = 60  # of what came: enough to recognise it, too short to repeat a prompt
 
 
@@ -153,19 +154,20 @@ class Fields:
         return self._rest.pop(name, None)
 
     def text(self, name: str) -> str:
-        if name not in self._rest:
-            raise Problem.bad_request(f"{self.at(name)}: required, a string", self.at(name))
-        return text_of(self._rest.pop(name), self.at(name))
+        value = self._rest.pop(name, _ABSENT)
+        return value if type(value) is str else text_of(self._required(name, value, "a string"), self.at(name))
 
     def array(self, name: str) -> list[Any]:
-        if name not in self._rest:
-            raise Problem.bad_request(f"{self.at(name)}: required, an array", self.at(name))
-        return list_of(self._rest.pop(name), self.at(name))
+        return list_of(self._required(name, self._rest.pop(name, _ABSENT), "an array"), self.at(name))
 
     def object(self, name: str) -> dict[str, Any]:
-        if name not in self._rest:
-            raise Problem.bad_request(f"{self.at(name)}: required, an object", self.at(name))
-        return object_of(self._rest.pop(name), self.at(name))
+        value = self._rest.pop(name, _ABSENT)
+        return value if type(value) is dict else object_of(self._required(name, value, "an object"), self.at(name))
+
+    def _required(self, name: str, value: Any, accepted: str) -> Any:
+        if value is _ABSENT:
+            raise Problem.bad_request(f"{self.at(name)}: required, {accepted}", self.at(name))
+        return value
 
     def maybe_text(self, name: str) -> str | None:
         value = self._rest.pop(name, None)
@@ -197,12 +199,14 @@ class Fields:
 
     def rest(self, without: Iterable[str] = ()) -> dict[str, Any]:
         """What nobody took, in its order, null included; `without` names what may be left out."""
+        if not self._rest:
+            return {}
         left_out = frozenset(without)
         return {name: value for name, value in self._rest.items() if name not in left_out}
 
     def said(self) -> dict[str, Any]:
         """`rest` without nulls, for protocols in which null is the same as absence."""
-        return {name: value for name, value in self._rest.items() if value is not None}
+        return {name: value for name, value in self._rest.items() if value is not None} if self._rest else {}
 
     def keep(self, name: str, value: Any) -> None:
         """Put back what was left of a field that was taken: `rest` holds it again."""

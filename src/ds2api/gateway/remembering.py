@@ -109,6 +109,8 @@ class Listener:
 
 def completed(request: Request, target: Target, thoughts: Thoughts, caller: str, now: float) -> Request:
     """`request` with remembered thoughts put back into those of its assistant turns that come without any."""
+    if not thoughts.has_any(caller, target.provider, target.model, now):
+        return request
     turns: list[Turn] | None = None
     for place, turn in enumerate(request.turns):
         if turn.role != "assistant" or any(_is_proved(part) for part in turn.parts):

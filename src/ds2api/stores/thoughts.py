@@ -39,13 +39,21 @@ class Thoughts:
 
     def __init__(self, limits: StoreLimits) -> None:
         self._thoughts: Bounded[tuple[str, str], Thought] = Bounded(limits.thoughts_bytes, limits.thoughts_total_s)
+        # Who made any of them for whom: no more than there can be thoughts.
+        most = limits.thoughts_bytes // _OVERHEAD_BYTES
+        self._makers: Bounded[tuple[str, str, str], bool] = Bounded(most, limits.thoughts_total_s)
 
     def keep(self, caller: str, calls: Iterable[Call], text: TextName, thought: Thought, now: float) -> None:
         """Keep `thought` for the turn of `calls` and `text`, under every name that it may come back by."""
         proofs = [sealed for _, sealed in thought.calls] + [one.sealed for one in thought.reasoning if one.sealed]
         size = sum(len(one.text) for one in thought.reasoning) + sum(len(proof.data) for proof in proofs)
+        self._makers.put((caller, thought.provider, thought.model), value=True, size_bytes=1, now=now)
         for name in _names(list(calls), text):
             self._thoughts.put((caller, name), thought, size + _OVERHEAD_BYTES, now)
+
+    def has_any(self, caller: str, provider: str, model: str, now: float) -> bool:
+        """Whether `find` may find something: to know it costs nothing, to name a turn does."""
+        return self._makers.get((caller, provider, model), now) is not None
 
     def find(self, caller: str, parts: Iterable[Part], provider: str, model: str, now: float) -> Thought | None:
         """What belongs to a turn of `parts`, if `model` at `provider` made it."""

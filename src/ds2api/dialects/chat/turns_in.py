@@ -16,12 +16,14 @@ from ds2api.dialects.chat.parts_in import read_content
 from ds2api.dialects.chat.reasoning import TEXT_FIELDS, google_proof, read_reasoning, sealed_in, thinking_part
 from ds2api.dialects.reading import Fields, at, list_of, maybe_list, maybe_text, object_of, shown, text_of
 from ds2api.universal.errors import Problem
-from ds2api.universal.parts import Audio, Call, Extra, Part, Reasoning, Refusal, Result, Source
+from ds2api.universal.parts import Audio, Call, Extra, Part, Reasoning, Refusal, Result, Source, Text
 from ds2api.universal.request import Turn
 
 __all__ = ["Conversation", "read_messages"]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_SPEAKERS = _ROLES[:4]
+_THOUGHTS = (*TEXT_FIELDS, "reasoning_details", "thinking_blocks")
 
 
 @dataclass(slots=True)
@@ -38,7 +40,13 @@ def read_messages(value: Any) -> Conversation:
         raise Problem.bad_request("messages: expected at least one message, found none", "messages")
     conversation = Conversation()
     for index, message in enumerate(messages):
-        path = at("messages", index)
+        path = f"messages[{index}]"
+        if type(message) is dict and len(message) == 2:  # most of most conversations: for a third of the time
+            role, content = message.get("role"), message.get("content")
+            if type(content) is str and content and role in _SPEAKERS:
+                text = Text(content, path=f"{path}.content")
+                conversation.turns.append(Turn(role, [text], path=path, plain=True))
+                continue
         fields = Fields(message, path)
         role = fields.text("role")
         match role:
@@ -74,7 +82,8 @@ def _required_content(fields: Fields) -> Any:
 def _read_assistant(fields: Fields, index: int, conversation: Conversation) -> Turn:
     path = fields.path
     content, plain = read_content(fields.take("content"), fields.at("content"))
-    parts: list[Part] = [*_read_thoughts(fields, content), *content]
+    thoughts = _read_thoughts(fields, content) if any(name in fields for name in _THOUGHTS) else ()
+    parts: list[Part] = [*thoughts, *content]
     refusal = fields.maybe_text("refusal")
     if refusal:
         parts.append(Refusal(refusal, path=fields.at("refusal")))

@@ -49,12 +49,14 @@ def read_content(value: Any, path: str) -> tuple[list[Part], bool]:
         return [Text(value, path=path)], True
     if not isinstance(value, list):
         raise wrong_type(value, path, "a string or an array of content blocks")
-    return [read_part(block, at(path, index)) for index, block in enumerate(value)], False
+    return [read_part(block, f"{path}[{index}]") for index, block in enumerate(value)], False
 
 
 def read_part(value: Any, path: str) -> Part:
     """One content block. Raises `Problem` naming the field."""
     block = object_of(value, path)
+    if len(block) == 2 and block.get("type") == "text" and type(text := block.get("text")) is str:
+        return Text(text, path=path)  # most of most conversations
     if "type" not in block:
         raise Problem.bad_request(f"{path}.type: required, a string", f"{path}.type")
     kind = text_of(block["type"], f"{path}.type")
