@@ -29,7 +29,7 @@ _token = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 _scalar = re.compile(rb"[^\s,}\]]+")
 _colon = re.compile(rb"[ \t\n\r]*+:[ \t\n\r]*+")
 _OPENERS, _CLOSERS = b"{[", b"}]"
-_BACKSLASH = 0x5C
+_BACKSLASH, _SPACES = 0x5C, b" \t\n\r"
 
 
 def with_model(raw: bytes, body: dict[str, Any], model: str) -> bytes:
@@ -56,14 +56,17 @@ def replace_value(raw: bytes, key: str, value: bytes) -> bytes:
     span = top_level_span(raw, key)
     if span is None:
         return append_member(raw, key, value)
-    return b"".join((raw[: span[0]], value, raw[span[1] :]))
+    view = memoryview(raw)  # a slice of bytes would be one more copy of what may be megabytes
+    return b"".join((view[: span[0]], value, view[span[1] :]))
 
 
 def append_member(raw: bytes, key: str, value: bytes) -> bytes:
     """`raw` with one more member before its final brace."""
     brace = raw.rindex(b"}")
-    is_empty = raw[:brace].rstrip(b" \t\n\r").endswith(b"{")
-    return b"".join((raw[:brace], b"" if is_empty else b",", jsons.dump(key), b":", value, raw[brace:]))
+    before = raw[max(0, brace - _NEAR_BYTES) : brace].rstrip(_SPACES) or raw[:brace].rstrip(_SPACES)
+    is_empty = before.endswith(b"{")
+    view = memoryview(raw)
+    return b"".join((view[:brace], b"" if is_empty else b",", jsons.dump(key), b":", value, view[brace:]))
 
 
 def _depth(raw: bytes, start: int, end: int) -> int:

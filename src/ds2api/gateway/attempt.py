@@ -93,7 +93,7 @@ class Attempt:
             and not request.is_replayed
             and self._so_far is None
             and place.tools == "native"
-            and self._dialect.fits(request.body, self._target)
+            and self._dialect.fits(request.outline, self._target)
         )
         self._listener = None if self._is_relay else self._new_listener()
         # The gateway alone wants it: what comes of it is taken out again.
@@ -138,7 +138,7 @@ class Attempt:
             return None
 
     async def _send(self) -> Usage | None:
-        outgoing = self._outgoing()
+        outgoing = await self._written()
         known = [] if self._cut is None else self._answer.losses
         self._new_losses = [loss for loss in outgoing.losses if loss not in known]
         self._answer.losses = known + self._new_losses
@@ -164,10 +164,27 @@ class Attempt:
         finally:
             answer.close()
 
+    async def _written(self) -> Outgoing:
+        """What is sent; where it is translated, of the outline of a large request if that will do."""
+        request, is_translated = self._request, not self._is_relay or self._unproved is not None
+        if is_translated and request.may_be_outlined:
+            try:
+                outgoing = self._outgoing()
+                body = request.whole(outgoing.body)
+            except Problem:
+                body = None  # it is too little; if that was not why, the whole says the same
+            if body is not None:
+                outgoing.body = body
+                return outgoing
+        if is_translated:
+            await request.complete()
+            self._unproved = self._unproved and self._without_proofs()
+        return self._outgoing()
+
     def _outgoing(self) -> Outgoing:
         request, dialect = self._request, self._dialect
         if self._is_relay and self._unproved is None:
-            body = dialect.rewrite(request.raw, request.body, self._place.model, ask_usage=self._asks_usage)
+            body = dialect.rewrite(request.raw, request.outline, self._place.model, ask_usage=self._asks_usage)
             path = dialect.relay_path(request.path, self._place.model)
             return Outgoing(path, body, dialect.relay_headers(request.headers, self._target))
         universal, losses_so_far = self._unproved or (self._completed(), [])
@@ -186,7 +203,7 @@ class Attempt:
     def _completed(self) -> Request:
         """The universal request for this target, with the thoughts that the client could not hold."""
         request, house = self._request, self._house
-        universal = completed(request.universal, self._target, house.thoughts, request.caller, house.now())
+        universal = completed(request.outlined, self._target, house.thoughts, request.caller, house.now())
         return universal if self._streams == universal.stream else replace(universal, stream=self._streams)
 
     def _course(self, outgoing: Outgoing) -> Course | None:
@@ -195,7 +212,7 @@ class Attempt:
             return None
         steps: list[Step] = []
         if self._place.tools == "prompted":
-            tools = [tool for tool in self._request.universal.tools if not tool.hosted]
+            tools = [tool for tool in self._request.outlined.tools if not tool.hosted]
             custom = [tool.name for tool in tools if tool.custom]
             self._finder = CallFinder([tool.name for tool in tools], custom, self._house.new_id)
             steps.append(self._finder)

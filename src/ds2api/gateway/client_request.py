@@ -1,22 +1,25 @@
 """What the client asked, read as far as somebody needs it: bytes, JSON, a peek, the universal request.
 
-Each is made once. The writers of all attempts get the same universal request and leave it as it is, so that every
+The body of a large request is known by its outline alone until somebody wants the whole (`long_strings`). Each is made
+once. The writers of all attempts get the same universal request and leave it as it is, so that every
 attempt is built from the client's own and nothing of an earlier one is in it (R119).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import Dialect, Peek
+from ds2api.long_strings import LARGE_BYTES, LongStrings
 from ds2api.universal import estimate
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.request import Request
 from ds2api.wire.headers import Headers
 
-__all__ = ["ClientRequest"]
+__all__ = ["ClientRequest", "long_strings_of"]
 
 _JSON_TYPES = ("application/json", "text/json", "")
 # What `curl -d` says of any body, and so do Ollama's own examples. A page of another site can send it without asking
@@ -33,13 +36,14 @@ class ClientRequest:
     """
 
     __slots__ = (
+        "_long_strings",
         "_universal",
-        "body",
         "caller",
         "dialect",
         "headers",
         "is_replayed",
         "keep",
+        "outline",
         "path",
         "peek",
         "previous_id",
@@ -54,14 +58,16 @@ class ClientRequest:
         path: str,
         caller: str,
         peek: Callable[[dict[str, Any], str], Peek] | None = None,
+        long_strings: LongStrings | None = None,
     ) -> None:
         self.dialect = dialect
         self.raw = raw
         self.headers = headers
         self.path = path
         self.caller = caller
-        self.body: dict[str, Any] = _parsed(raw, headers)
-        self.peek: Peek = (peek or dialect.peek)(self.body, path)
+        self._long_strings = long_strings
+        self.outline: dict[str, Any] = self._parsed()
+        self.peek: Peek = (peek or dialect.peek)(self.outline, path)
         self.keep: Callable[[dict[str, Any]], None] | None = None
         self.is_replayed = False
         self.previous_id: str | None = None
@@ -69,18 +75,52 @@ class ClientRequest:
 
     def replay(self, body: dict[str, Any]) -> None:
         """Go on with `body`, which holds what was said before as well. Raises `Problem` where a key stands twice."""
-        _refuse_twice(self.body, levels=3)
+        _refuse_twice(self.outline, levels=3)
         self.previous_id = self.peek.previous_id
-        self.body = body
+        self.outline = body
         self.peek = self.dialect.peek(body, self.path)
         self.is_replayed = True
 
     @property
+    def body(self) -> dict[str, Any]:
+        """The whole body, which `outline` is for all that routing and relaying look at."""
+        for _ in self._fill():
+            pass
+        return self.outline
+
+    async def complete(self) -> None:
+        """Make `outline` the whole body, and let others run in between."""
+        for _ in self._fill():
+            await asyncio.sleep(0)
+
+    def _fill(self) -> Iterator[None]:
+        if self._long_strings is not None:
+            yield from self._long_strings.fill()
+            self._universal = self._long_strings = None
+
+    @property
     def universal(self) -> Request:
         """The request in the universal format. Raises `Problem` for what relaying would leave to the provider."""
+        return self._read_as(self.body)
+
+    @property
+    def outlined(self) -> Request:
+        """As `universal`, but the data of files may be marks: what is written of it is to go through `whole`."""
+        return self._read_as(self.outline)
+
+    def _read_as(self, body: dict[str, Any]) -> Request:
         if self._universal is None:
-            self._universal = self.dialect.read_request(self.body, self.headers, self.path)
+            self._universal = self.dialect.read_request(body, self.headers, self.path)
         return self._universal
+
+    @property
+    def may_be_outlined(self) -> bool:
+        """Whether `outlined` is less than `universal`, and enough to write it for a provider."""
+        return self._long_strings is not None and self._long_strings.are_files and self.keep is None
+
+    def whole(self, written: bytes) -> bytes | None:
+        """A request written of `outlined`, with the data of its files. None: it is to be written of `universal`."""
+        return written if self._long_strings is None else self._long_strings.whole(written)
 
     @property
     def universal_if_read(self) -> Request | None:
@@ -91,19 +131,41 @@ class ClientRequest:
         """The gateway's guess of the prompt's tokens."""
         return estimate.input_tokens(self.peek.text_bytes, self.peek.media_count)
 
+    def _parsed(self) -> dict[str, Any]:
+        _check_type(self.headers)
+        if self._long_strings is not None:
+            try:
+                outline = jsons.parse_object(self._long_strings.outline)
+            except jsons.JsonError:
+                outline = {}  # the whole tells where the fault is
+            if outline and self._long_strings.place(outline):
+                _refuse_twice(outline, levels=1)
+                return outline
+            self._long_strings = None
+        try:
+            body = jsons.parse_object(self.raw)
+        except jsons.JsonError as error:
+            raise Problem.bad_request(f"the request body is {error}") from None
+        _refuse_twice(body, levels=1)
+        return body
 
-def _parsed(raw: bytes, headers: Headers) -> dict[str, Any]:
+
+async def long_strings_of(raw: bytes) -> LongStrings | None:
+    """None for a body that is not large."""
+    if len(raw) <= LARGE_BYTES:
+        return None
+    found = LongStrings(raw)
+    for _ in found.find():
+        await asyncio.sleep(0)
+    return found
+
+
+def _check_type(headers: Headers) -> None:
     media_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     is_curl = media_type == _CURL_TYPE and "origin" not in headers
     if media_type not in _JSON_TYPES and not media_type.endswith("+json") and not is_curl:
         message = f"content-type {media_type[:100]!r} is not taken here; send application/json"
         raise Problem(Error(Fault.REQUEST, Kind.UNSUPPORTED_MEDIA, message))
-    try:
-        body = jsons.parse_object(raw)
-    except jsons.JsonError as error:
-        raise Problem.bad_request(f"the request body is {error}") from None
-    _refuse_twice(body, levels=1)
-    return body
 
 
 def _refuse_twice(body: dict[str, Any], levels: int) -> None:

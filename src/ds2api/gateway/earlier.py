@@ -36,7 +36,7 @@ def go_on(
     keeper, caller = request.dialect.answer_keeper, request.caller
     if keeper is None:
         return places, ()
-    client_body, previous = request.body, request.peek.previous_id
+    client_body, previous = request.outline, request.peek.previous_id
     earlier: Sequence[dict[str, Any]] = ()
     tags: tuple[str, ...] = ()
     if previous is not None:
@@ -52,7 +52,7 @@ def go_on(
             raise Problem(keeper.unknown_previous(previous))
     if house.answers.is_on and keeper.wants_keeping(client_body):
 
-        def keep(answer: dict[str, Any]) -> None:
+        def keep(answer: dict[str, Any]) -> None:  # of a translated answer, whose request is whole by then
             said = keeper.items_of(client_body, house.new_id)
             stored = StoredAnswer([*earlier, *said], answer)
             house.answers.keep(caller, keeper.id_of(answer), stored, said, house.now())

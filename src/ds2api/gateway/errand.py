@@ -75,7 +75,7 @@ class Errand:
         if counter is None:
             return None
         if self._dialect is request.dialect and not request.peek.pins and not request.is_replayed:
-            body = self._dialect.rewrite(request.raw, request.body, self._place.model, ask_usage=False)
+            body = self._dialect.rewrite(request.raw, request.outline, self._place.model, ask_usage=False)
             headers = self._dialect.relay_headers(request.headers, self._target)
             path = counter.relay_path(request.path, self._place.model)
         else:

@@ -79,7 +79,7 @@ async def relay(trying: Trying, request: ClientRequest, places: Sequence[Resolve
 
     async def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Usage | None:
         endpoint = place.provider.endpoints[dialect.name]
-        body = dialect.rewrite(request.raw, request.body, place.model, ask_usage=False)
+        body = dialect.rewrite(request.raw, request.outline, place.model, ask_usage=False)
         path = dialect.relay_path(request.path, place.model)
         headers = relayed_headers(request.headers)
         return await Errand(house, request, client, place, lease, endpoint).pass_on(

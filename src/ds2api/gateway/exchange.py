@@ -17,7 +17,7 @@ from ds2api.dialects.contract import Peek
 from ds2api.gateway.attempt import Attempt, can_continue
 from ds2api.gateway.callers import Caller
 from ds2api.gateway.client_answer import ClientAnswer
-from ds2api.gateway.client_request import ClientRequest
+from ds2api.gateway.client_request import ClientRequest, long_strings_of
 from ds2api.gateway.doors import Door
 from ds2api.gateway.earlier import go_on, tell
 from ds2api.gateway.endings import Ending
@@ -124,7 +124,8 @@ class Exchange:
 
     async def _read(self, caller: Caller, peek: Callable[[dict[str, Any], str], Peek] | None = None) -> ClientRequest:
         raw = await self._incoming.read_body()
-        return ClientRequest(self._dialect, raw, self._incoming.headers, self._incoming.target, caller.name, peek)
+        incoming, found = self._incoming, await long_strings_of(raw)
+        return ClientRequest(self._dialect, raw, incoming.headers, incoming.target, caller.name, peek, found)
 
     async def _generate(self, request: ClientRequest, places: Sequence[ResolvedTarget], caller: Caller) -> None:
         house = self._house

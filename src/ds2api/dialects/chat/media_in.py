@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ds2api.dialects.chat.answer_in import rest_of
-from ds2api.dialects.chat.parts_in import read_source
+from ds2api.dialects.data_urls import read_source
 from ds2api.universal.parts import Audio, Extra, Image, Part, Source
 
 __all__ = ["AUDIO_TYPE", "audio_fields", "audio_of", "images_of"]

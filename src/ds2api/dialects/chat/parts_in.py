@@ -8,16 +8,15 @@ OpenRouter's `cache_control` and links in `file_data`.
 
 from __future__ import annotations
 
-import base64
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from ds2api.dialects.chat.reasoning import thinking_part
+from ds2api.dialects.data_urls import read_source
 from ds2api.dialects.reading import Fields, at, shown, text_of, wrong_type
 from ds2api.universal.errors import Problem
 from ds2api.universal.parts import Audio, CacheMark, Extra, File, Image, Part, Refusal, Source, Text, Video
 
-__all__ = ["read_content", "read_source"]
+__all__ = ["read_content"]
 
 _TYPES = (
     "text", "image_url", "input_audio", "file", "refusal", "video_url", "document_url", "thinking", "redacted_thinking",
@@ -33,19 +32,6 @@ def read_content(content: Any, path: str) -> tuple[list[Part], bool]:
     if not isinstance(content, list):
         raise wrong_type(content, path, "a string or an array of parts")
     return [_read_part(part, at(path, index)) for index, part in enumerate(content)], False
-
-
-def read_source(url: str) -> Source:
-    """A link, or what a ``data:`` URL holds."""
-    if url[:5].lower() != "data:":
-        return Source(url=url)
-    head, _, data = url[5:].partition(",")
-    media_type, *parameters = head.split(";")
-    if not any(parameter.strip().lower() == "base64" for parameter in parameters):
-        data = base64.b64encode(unquote_to_bytes(data)).decode()
-    elif any(space in data for space in " \r\n\t"):
-        data = "".join(data.split())
-    return Source(data=data, media_type=media_type.strip().lower() or None)
 
 
 def _read_part(value: Any, path: str) -> Part:

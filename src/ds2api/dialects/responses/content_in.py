@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ds2api.dialects.data_urls import read_source
 from ds2api.dialects.reading import Fields, at, maybe_list, text_of, wrong_type
-from ds2api.dialects.responses.media import read_source
 from ds2api.dialects.responses.origin import NAME, came_from
 from ds2api.universal.errors import Problem
 from ds2api.universal.parts import Audio, CacheMark, Citation, Extra, File, Image, Opaque, Part, Refusal, Source, Text
