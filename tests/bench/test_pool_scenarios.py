@@ -22,7 +22,7 @@ from ds2api.dialects.registry import DIALECTS
 
 SHORT = Times(since=30.0, event=45.0, until=80.0, outage=15.0)
 # What nobody announces is to be known after two minutes, and a cache has to be filled first.
-LEARNT = Times(since=120.0, event=130.0, until=150.0, outage=15.0)
+LEARNT = Times(since=120.0, event=130.0, until=180.0, outage=15.0)
 # That refusals are chance shows only when slowing down has not helped.
 FOUND_OUT = Times(since=240.0, event=250.0, until=270.0, outage=15.0)
 

@@ -3,8 +3,8 @@
 Nobody has to configure a limit. Headers say it (`hear`); where they do not, refusals do: what had been going through is
 where a rate begins, each refusal lowers it, and each answer raises it, fast up to where it was refused and slowly past
 there (CUBIC's idea), but only while it is used. A refusal at a low rate is about too much at once, and what slowing
-down does not help against is about nothing (`chance`). After a refusal without a word, one attempt goes ahead and the others follow its
-success: a queue that is let go all at once is refused all at once (a herd).
+down does not help against is about nothing (`chance`). After a refusal without a word, one attempt goes ahead and the
+others follow its success: a queue that is let go all at once is refused all at once (a herd).
 
 Headers describe the moment of *admission* and come later, so what was sent meanwhile is added to what they say
 (`pool-model.md` §4). A bucket that headers describe follows them up and down; one that nobody describes is settled by
