@@ -15,7 +15,7 @@ MODULES = sorted(path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rgl
 
 # The levels of the house, lowest first. Rooms of one level know nothing of each other, but for the doors.
 LEVELS = (
-    ("jsons", "long_strings"),
+    ("jsons", "long_strings", "slices"),
     ("universal", "wire"),
     ("records",),
     ("dialects", "prompted"),

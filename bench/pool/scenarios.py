@@ -19,6 +19,7 @@ from bench.pool.schedulers import Scheduler
 from bench.pool.simulate import WALL_S
 from bench.pool.traffic import Shape, Source, Turn, arrivals, ideal_work
 from ds2api.accounts import Account, AccountLimits, Pool
+from ds2api.slices import at_once
 
 __all__ = ["SCENARIOS", "Goal", "Scenario", "Times", "World"]
 
@@ -155,7 +156,7 @@ class Scenario:
         is_told = old.account("p/k0").limits != AccountLimits()
         pool = Pool(world.accounts(is_told), random=Random(2), wall_s=WALL_S)
         if self.restart == "state":
-            notes = pool.restore(json.loads(json.dumps(old.snapshot(now))), now)
+            notes = pool.restore(json.loads(json.dumps(at_once(old.snapshot(now)))), now)
             assert not notes, notes
         return pool
 

@@ -33,6 +33,7 @@ from ds2api.accounts import (
     Verdict,
 )
 from ds2api.accounts.announced import Dimension
+from ds2api.slices import at_once
 from ds2api.universal.errors import Kind
 from ds2api.universal.usage import Usage
 
@@ -197,7 +198,7 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.running and not self.waiting)
     @rule()
     def restart(self) -> None:
-        saved = json.loads(json.dumps(self.pool.snapshot(self.now)))
+        saved = json.loads(json.dumps(at_once(self.pool.snapshot(self.now))))
         health = {account.id: account.health for account in self.pool.accounts}
         self.pool = Pool(accounts(), POLICY, random=Random(1), began_at=self.now)
         assert self.pool.restore(saved, self.now) == []
@@ -219,7 +220,7 @@ class PoolMachine(RuleBasedStateMachine):
         for account in pool.accounts:
             for bench in account.benches:
                 assert bench.in_flight == sum(one.in_flight for one in bench.accounts.values())
-        view = pool.view(self.now)
+        view = at_once(pool.view(self.now))
         assert all(0.0 <= quota.headroom <= 1.0 for account in view.accounts for quota in account.quotas)
         assert sum(line.waiting for line in view.lines) >= 0
 

@@ -23,6 +23,7 @@ from ds2api.accounts import (
     Ticket,
     Verdict,
 )  # fmt: skip
+from ds2api.slices import at_once
 from ds2api.universal.errors import Kind
 
 MODEL = "m"
@@ -293,7 +294,7 @@ def test_new_configuration_keeps_health_and_gives_a_changed_key_a_new_chance() -
         account.fail(MODEL, NO_QUOTA, Policy(), 0.0)
     running = Account("p/a", "p", tag="tag-a"), Account("p/b", "p", tag="another key"), Account("p/c", "p")
     pool.replace(running, Policy(), 1.0)
-    assert [one.health for one in pool.view(1.0).accounts] == [Health.SUSPENDED, Health.READY, Health.READY]
+    assert [one.health for one in at_once(pool.view(1.0)).accounts] == [Health.SUSPENDED, Health.READY, Health.READY]
 
 
 STEPS = st.lists(

@@ -25,6 +25,7 @@ from tests.end_to_end.test_cli import run
 
 import ds2api
 from ds2api.gateway.callers import key_hash
+from ds2api.slices import at_once
 
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 SAID = "Incorrect API key provided: {key}. See https://x/?key={key}"
@@ -135,8 +136,8 @@ def test_nobody_who_looks_at_objects_sees_a_key() -> None:
             gateway.gateway,
             house,
             house.providers,
-            house.admission.pool.view(house.now()),
-            house.admission.pool.snapshot(house.now()),
+            at_once(house.admission.pool.view(house.now())),
+            at_once(house.admission.pool.snapshot(house.now())),
             gateway.account("p/a"),
             *house.providers["p"].secrets.values(),
         ]

@@ -22,6 +22,7 @@ from tests.end_to_end.tables import provider, table
 from ds2api.accounts import Account, Ask, Candidate, Lease, Pool, Refused, Ticket, judge
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.settings import Retries
+from ds2api.slices import at_once
 from ds2api.universal.errors import Error, Fault, Kind
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -62,7 +63,7 @@ def post(
 def seen(gateway: Running, account: str) -> Any:
     """How the operator sees the account."""
     house = gateway.gateway.house
-    views = gateway.call(lambda: house.admission.pool.view(house.now()).accounts)
+    views = gateway.call(lambda: at_once(house.admission.pool.view(house.now())).accounts)
     return next(view for view in views if view.id == account)
 
 

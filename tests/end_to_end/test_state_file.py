@@ -22,6 +22,7 @@ from tests.end_to_end.tables import provider, table
 from tests.end_to_end.test_cli import ROOT
 
 from ds2api.records import StateFile
+from ds2api.slices import Slices
 
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 # Writes ever new states of a megabyte and more, and says each time that it has.
@@ -116,10 +117,15 @@ def test_a_file_that_cannot_be_used_is_told_once_and_a_foreign_one_is_left_alone
     assert len(notes) == 1
 
 
+def walked(state: dict[str, Any]) -> Slices[dict[str, Any]]:
+    yield
+    return state
+
+
 async def kept_once(file: StateFile, state: dict[str, Any]) -> None:
     stopped = asyncio.Event()
     stopped.set()
-    await file.keep(lambda: state, stopped)
+    await file.keep(lambda: walked(state), stopped)
 
 
 def test_a_huge_file_and_a_device_are_not_read(tmp_path: Path) -> None:
@@ -147,12 +153,12 @@ def test_where_nothing_can_be_written_it_is_told_once(tmp_path: Path) -> None:
     async def keep() -> None:
         stopped = asyncio.Event()
 
-        def snapshot() -> dict[str, Any]:
+        def snapshot() -> Slices[dict[str, Any]]:
             nonlocal turn
             turn += 1
             if turn == 3:
                 stopped.set()
-            return {"turn": turn}
+            return walked({"turn": turn})
 
         await file.keep(snapshot, stopped, every_s=0.0)
 

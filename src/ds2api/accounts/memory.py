@@ -13,6 +13,7 @@ from ds2api.accounts.account import ORGANISATION, Account, Health
 from ds2api.accounts.bucket import KINDS
 from ds2api.accounts.quota import Quota
 from ds2api.accounts.verdicts import Action, Scope, Verdict
+from ds2api.slices import Slices, sliced
 from ds2api.universal.errors import Kind
 
 __all__ = ["restore", "save"]
@@ -24,29 +25,17 @@ _EVER = 1e12
 
 def save(
     accounts: Iterable[Account], quotas: Mapping[tuple[str, str, str], Quota], now: float, wall_s: float
-) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "accounts": [_saved(account, now, wall_s) for account in accounts if _has_something(account, now)],
-        "quotas": [
-            {
-                "provider": provider,
-                "group": group,
-                "model": model,
-                "out_until": _wall(quota.out_until, wall_s) if quota.out_until > now else None,
-                "cause": _saved_verdict(quota.cause) if quota.out_until > now else None,
-                "day": [quota.daily.used, quota.daily.ends_at]
-                if quota.daily is not None and quota.daily.used
-                else None,
-                "buckets": [
-                    [KINDS[one.kind], one.limit, one.source, _wall(one.full_at, wall_s), one.burst_s]
-                    for one in quota.buckets
-                ],
-            }
-            for (provider, group, model), quota in quotas.items()
-            if quota.buckets or quota.out_until > now
-        ],
-    }
+) -> Slices[dict[str, Any]]:
+    saved: dict[str, Any] = {"format": _FORMAT, "accounts": [], "quotas": []}
+    for part in sliced(accounts):
+        saved["accounts"] += [_saved(account, now, wall_s) for account in part if _has_something(account, now)]
+        yield
+    for named in sliced(quotas.items()):
+        saved["quotas"] += [
+            _saved_quota(key, quota, now, wall_s) for key, quota in named if quota.buckets or quota.out_until > now
+        ]
+        yield
+    return saved
 
 
 def restore(
@@ -104,6 +93,21 @@ def _saved(account: Account, now: float, wall_s: float) -> dict[str, Any]:
             [model, _wall(rest.until, wall_s), _saved_verdict(rest.cause)]
             for model, rest in account.rests.items()
             if rest.until > now
+        ],
+    }
+
+
+def _saved_quota(key: tuple[str, str, str], quota: Quota, now: float, wall_s: float) -> dict[str, Any]:
+    provider, group, model = key
+    return {
+        "provider": provider,
+        "group": group,
+        "model": model,
+        "out_until": _wall(quota.out_until, wall_s) if quota.out_until > now else None,
+        "cause": _saved_verdict(quota.cause) if quota.out_until > now else None,
+        "day": [quota.daily.used, quota.daily.ends_at] if quota.daily is not None and quota.daily.used else None,
+        "buckets": [
+            [KINDS[one.kind], one.limit, one.source, _wall(one.full_at, wall_s), one.burst_s] for one in quota.buckets
         ],
     }
 

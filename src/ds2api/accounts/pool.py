@@ -33,8 +33,9 @@ from ds2api.accounts.memory import restore, save
 from ds2api.accounts.policy import Policy
 from ds2api.accounts.quota import Quota
 from ds2api.accounts.verdicts import Action, Scope, Verdict
-from ds2api.accounts.view import Choice, Explanation, PoolView, make_view, why_not
+from ds2api.accounts.view import AccountView, Choice, Explanation, PoolView, account_view, make_view, why_not
 from ds2api.accounts.waiting import Grant, Waiting
+from ds2api.slices import Slices
 from ds2api.universal.errors import Kind
 from ds2api.universal.usage import Usage
 
@@ -219,8 +220,8 @@ class Pool:
         """The last choices, the newest last."""
         return [_choice(*one) for one in self._recent]
 
-    def view(self, now: float) -> PoolView:
-        """A snapshot for people."""
+    def view(self, now: float) -> Slices[PoolView]:
+        """All of it, for people."""
         return make_view(
             now,
             self._directory.accounts.values(),
@@ -230,6 +231,11 @@ class Pool:
             self.recent,
             self._wall_s,
         )
+
+    def account_view(self, account_id: str, now: float) -> AccountView:
+        """One account, for people. Raises `KeyError`."""
+        account = self._directory.accounts[account_id]
+        return account_view(account, self._directory.quotas_of(account), now, self._wall_s)
 
     def explain(self, ask: Ask, now: float) -> Explanation:
         """Whom `acquire` would choose for `ask` now, and why each of the others would not be. Changes nothing that
@@ -254,7 +260,7 @@ class Pool:
                     others.append((account.id, why or "others stand in line before"))
         return Explanation(None if found is None else found.account.id, reason if found is None else found.why, others)
 
-    def snapshot(self, now: float) -> dict[str, Any]:
+    def snapshot(self, now: float) -> Slices[dict[str, Any]]:
         """What a process after this one should know, as plain JSON values: who is out and till when, which limits were
         learned and how full they are, which keys are of one organisation. No key, no name of a caller."""
         return save(self._directory.accounts.values(), self._directory.quotas, now, self._wall_s)

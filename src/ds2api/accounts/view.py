@@ -11,10 +11,11 @@ from ds2api.accounts.circuit import Circuit, State
 from ds2api.accounts.costs import Cost
 from ds2api.accounts.lane import Lane, Service
 from ds2api.accounts.quota import Quota
+from ds2api.slices import Slices, sliced
 
 __all__ = [
     "AccountView", "Choice", "CircuitView", "Explanation", "GroupView", "LineView", "PoolView", "QuotaView",
-    "make_view", "why_not",
+    "account_view", "make_view", "why_not",
 ]  # fmt: skip
 
 
@@ -122,19 +123,31 @@ def make_view(
     lanes: Iterable[Lane],
     recent: Sequence[Choice],
     wall_s: float,
-) -> PoolView:
+) -> Slices[PoolView]:
     by_group: dict[tuple[str, str], list[Quota]] = {}
-    for (provider, group, _), quota in quotas.items():
-        by_group.setdefault((provider, group), []).append(quota)
+    for named in sliced(quotas.items()):
+        for (provider, group, _), quota in named:
+            by_group.setdefault((provider, group), []).append(quota)
+        yield
     members: dict[tuple[str, str], list[str]] = {}
     views = []
-    for account in accounts:
-        members.setdefault((account.provider, account.group), []).append(account.id)
-        views.append(_account(account, by_group.get((account.provider, account.group), []), now, wall_s))
+    for part in sliced(accounts):
+        for account in part:
+            members.setdefault((account.provider, account.group), []).append(account.id)
+            views.append(account_view(account, by_group.get((account.provider, account.group), []), now, wall_s))
+        yield
     circuits = {}
     for service in services:
         circuits[service.provider.name, service.model] = service.circuit
         circuits[service.provider.name, ""] = service.provider.circuit
+    groups = []
+    for shared in sliced(members.items()):
+        groups += [
+            GroupView(group, provider, ids, group.startswith(ORGANISATION))
+            for (provider, group), ids in shared
+            if len(ids) > 1 or group != ids[0]
+        ]
+        yield
     return PoolView(
         views,
         [
@@ -143,11 +156,7 @@ def make_view(
             if one.failures or one.state is not State.CLOSED
         ],
         [_line(lane, now) for lane in lanes if lane.line.count],
-        [
-            GroupView(group, provider, ids, group.startswith(ORGANISATION))
-            for (provider, group), ids in members.items()
-            if len(ids) > 1 or group != ids[0]
-        ],
+        groups,
         recent,
     )
 
@@ -175,7 +184,7 @@ def _for(seconds: float) -> str:
     return "" if seconds in (float("inf"), float("-inf")) else f" for {seconds:.1f} s"
 
 
-def _account(account: Account, quotas: Sequence[Quota], now: float, wall_s: float) -> AccountView:
+def account_view(account: Account, quotas: Sequence[Quota], now: float, wall_s: float) -> AccountView:
     resting = {model: rest.until - now for model, rest in account.rests.items() if rest.until > now}
     resting |= {quota.model: quota.out_until - now for quota in quotas if quota.out_until > now}
     cooling = account.health is Health.READY and bool(resting)

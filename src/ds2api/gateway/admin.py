@@ -24,6 +24,7 @@ from ds2api.gateway.browsers import is_this_machine
 from ds2api.gateway.callers import ANONYMOUS
 from ds2api.gateway.failures import client_error
 from ds2api.gateway.house import House
+from ds2api.slices import one_by_one
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.wire.errors import PeerError
 from ds2api.wire.server import Incoming
@@ -44,7 +45,7 @@ async def administer(house: House, incoming: Incoming) -> bytes:
     if path in ("/admin/pool", _ACCOUNTS):
         check_method(incoming, "GET", "HEAD")
         now = house.now()
-        view = house.admission.pool.view(now)
+        view = await one_by_one(house.admission.pool.view(now))
         asked = dict(parse_qsl(incoming.query))
         if path == _ACCOUNTS:
             return await _written({"accounts": view.accounts})
@@ -73,8 +74,7 @@ async def _done(house: House, incoming: Incoming, account_id: str, deed: str) ->
             admission.revive(account_id)
     except KeyError:
         raise _unknown("account", account_id, [one.id for one in admission.pool.accounts]) from None
-    accounts = admission.pool.view(house.now()).accounts
-    return await _written({"account": next(one for one in accounts if one.id == account_id)})
+    return await _written({"account": admission.pool.account_view(account_id, house.now())})
 
 
 async def _rest_seconds(incoming: Incoming) -> float:
