@@ -199,7 +199,7 @@ def _marked(
             )  # fmt: skip
         recorder, path = recorders[origin]
         recorder.fields |= {name for name, _ in endpoint.credential(Secret("x"))}
-        endpoints[dialect] = replace(endpoint, origin=replace(origin, scheme="http", unix_path=path, tls=None))
+        endpoints[dialect] = replace(endpoint, origin=origin._replace(scheme="http", unix_path=path, tls=None))
     marks: dict[str, Secret | None] = {}
     for account, secret in provider.secrets.items():
         mark = f"mark-{secrets.token_hex(16)}"

@@ -317,13 +317,14 @@ def test_a_plain_answers_head_is_read_as_h11_reads_it(lines: list[str], line: st
 
     ours = outcome_of_answer()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads, "_plain_fields", lambda head: None)
+        patch.setattr(heads, "_plain_answer", lambda head, limits: None)
         assert outcome_of_answer() == ours
 
 
 def test_the_usual_heads_are_plain() -> None:
     assert heads._plain_fields(request("Content-Length: 5", "user-agent: OpenAI/Python 3.57.0 (x; y)")) is not None
-    assert heads._plain_fields(response("transfer-encoding: chunked", "content-type: text/event-stream")) is not None
+    of_stream = response("transfer-encoding: chunked", "content-type: text/event-stream")
+    assert heads._plain_answer(of_stream, LIMITS) is not None
 
 
 def test_first_lines_give_a_refusal_its_shape() -> None:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -164,7 +164,7 @@ async def test_an_unreadable_certificate_is_an_error_of_listen(files: Files, tmp
 async def test_missing_client_files_are_an_error_of_the_connection(tmp_path: Path) -> None:
     async with upstream() as server, client(TlsClient(str(tmp_path / "missing.pem"))) as sender:
         with pytest.raises(ConnectFailed):
-            await ask(sender, replace(server.origin, scheme="https"))
+            await ask(sender, server.origin._replace(scheme="https"))
         assert server.connections == 0
 
 
@@ -186,7 +186,7 @@ async def test_a_client_certificate(files: Files) -> None:
             with pytest.raises((ConnectFailed, Disconnected)):
                 await ask(sender, server.origin)
         async with client() as sender:  # an origin's own settings come before the client's
-            assert await ask(sender, replace(server.origin, tls=files.client)) == b"ok"
+            assert await ask(sender, server.origin._replace(tls=files.client)) == b"ok"
 
 
 async def test_a_second_handshake_resumes_the_session(files: Files) -> None:

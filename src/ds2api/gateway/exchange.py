@@ -67,7 +67,7 @@ class Exchange:
     async def _answered(self, story: Coroutine[Any, Any, None]) -> None:
         house, record, client = self._house, self._record, self._client
         try:
-            with house.wheel.limit(house.deadlines.exchange_total_s) as total:
+            with self._incoming.time_limit.of(house.deadlines.exchange_total_s) as total:
                 await story
         except Problem as problem:
             client.refuse(problem.error)

@@ -36,8 +36,9 @@ class Answer:
     """
 
     __slots__ = (
-        "_closed", "_connection", "_end", "_fault", "_held", "_held_bytes", "_idle_s", "_inflater", "_limits",
-        "_on_data", "_on_end", "_paused", "_reader", "_wheel", "headers", "http_version", "retried", "reused", "status",
+        "_closed", "_connection", "_end", "_fault", "_framing", "_held", "_held_bytes", "_idle_s", "_inflater",
+        "_limits", "_on_data", "_on_end", "_paused", "_reader", "_wheel", "headers", "http_version", "retried",
+        "reused", "status",
     )  # fmt: skip
 
     def __init__(self, head: ResponseHead, framing: Framing, connection: UpstreamConnection, idle_s: float) -> None:
@@ -50,7 +51,8 @@ class Answer:
         self._wheel = connection.wheel
         self._limits = connection.limits
         self._idle_s = idle_s
-        self._reader: BodyReader = make_reader(framing, lenient=True)
+        self._framing = framing
+        self._reader: BodyReader | None = None  # as soon as there is something to read that is not whole
         self._inflater: Inflater | None = None
         self._fault: BrokenAnswer | None = None
         self._held: list[bytes] = []
@@ -136,7 +138,7 @@ class Answer:
         connection, reader = self._connection, self._reader
         if connection is None:
             return
-        is_plain = self._inflater is None and self._fault is None and not self._paused and not self._held
+        is_plain = self._is_plain and not self._paused and not self._held
         is_ready = is_plain and isinstance(reader, ChunkedReader) and reader.is_between_chunks
         connection.shortcut = take if is_ready else None
 
@@ -170,14 +172,24 @@ class Answer:
 
     def take(self, data: bytes) -> None:
         """The next bytes of the connection, framing and all."""
+        reader = self._reader
+        if reader is None:
+            if len(data) == self._framing.length and self._on_data is None and self._is_plain:
+                if data:  # all of it with the head, as small ones come
+                    self._held.append(data)
+                    self._held_bytes = len(data)
+                self._end = (None,)
+                self._part(b"")
+                return
+            reader = self._reader = make_reader(self._framing, lenient=True)
         try:
-            body = self._reader.feed(data)
+            body = reader.feed(data)
         except FramingError as error:
             self._fail(BrokenAnswer(str(error), "body"))
             return
-        complete = self._reader.complete
+        complete = reader.complete
         if complete:
-            self._part(self._reader.rest)
+            self._part(reader.rest)
         if body:
             if self._inflater is None and self._fault is None:
                 self._hand_over(body)
@@ -194,13 +206,18 @@ class Answer:
         try:
             if error is not None:
                 raise FramingError("the connection was reset")
-            self._reader.feed_eof()
+            (self._reader or make_reader(self._framing)).feed_eof()
         except FramingError as cause:
             self._conclude(Disconnected(str(cause), "body", answer_began=True, reused=self.reused))
         else:
             self._finish()
 
     # --- inside ---
+
+    @property
+    def _is_plain(self) -> bool:
+        """What comes is the body itself."""
+        return self._inflater is None and self._fault is None
 
     def _inflate(self, body: bytes) -> bool:
         if self._fault is not None:

@@ -84,7 +84,8 @@ def body_framing(method: str, status: int | None, headers: Headers, http_version
 
     Raises `FramingError` for what two readers could read in two ways.
     """
-    lengths, codings = headers.all("content-length"), headers.all("transfer-encoding")
+    lengths = headers.all("content-length") if "content-length" in headers else []
+    codings = headers.all("transfer-encoding") if "transfer-encoding" in headers else []
     if lengths and codings:
         raise FramingError("content-length and transfer-encoding together: expected one of them")
     if codings:
@@ -119,6 +120,8 @@ def _check_codings(values: list[str], http_version: str) -> None:
 
 def _read_length(values: list[str], *, is_request: bool) -> int:
     # Two equal lengths are harmless in an answer and a probe in a request.
+    if len(values) == 1 and _DIGITS.fullmatch(values[0]):
+        return int(values[0])
     distinct = {value.strip(" \t") for field in values for value in field.split(",")}
     if len(distinct) != 1 or (is_request and (len(values) > 1 or "," in values[0])):
         raise FramingError("more than one content-length")

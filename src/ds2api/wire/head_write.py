@@ -16,7 +16,7 @@ from http import HTTPStatus
 
 from ds2api.wire.errors import LocalError
 
-__all__ = ["CONTINUE", "date_line", "field_lines", "request_head", "status_line"]
+__all__ = ["CONTINUE", "date_line", "field_lines", "request_lines", "status_line"]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -51,26 +51,24 @@ def field_lines(fields: Sequence[tuple[str, str]]) -> bytes:
         raise LocalError(f"the value of the field {culprit} holds a character beyond Latin-1") from None
 
 
-def request_head(
+def request_lines(
     method: str,
     target: str,
     host: str,
     fields: Sequence[tuple[str, str]],
-    length: int | None,
     proxy_authorization: str | None = None,
-) -> bytes:
-    """A request's head. `length` is None for a request without a body."""
+) -> tuple[bytes, bytes]:
+    """A request's head: what stands before the line of its length, and what behind it."""
     if not _NAME.fullmatch(method):
         raise LocalError(f"the method {method[:20]!r} is no token")
     if not _TARGET.fullmatch(target):
         raise LocalError("the request target is empty or holds a space, a control or a character beyond ASCII")
     if not _TARGET.fullmatch(host):
         raise LocalError("the host is empty or holds a space, a control or a character beyond ASCII")
-    lines = field_lines(fields)
-    framing = b"" if length is None else b"content-length: %d\r\n" % length
+    lines = field_lines(fields) + b"\r\n"
     if proxy_authorization is not None:
-        framing += b"proxy-authorization: %b\r\n" % proxy_authorization.encode()
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (method.encode(), target.encode(), host.encode(), framing, lines)
+        lines = b"proxy-authorization: %b\r\n%b" % (proxy_authorization.encode(), lines)
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method.encode(), target.encode(), host.encode()), lines
 
 
 @lru_cache(maxsize=1_024)

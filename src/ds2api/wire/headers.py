@@ -47,6 +47,8 @@ class Headers(dict[str, str]):
         """Every value of `name`, in order."""
         if name not in self:
             return []
+        if len(self) == len(self.items_list):  # nothing stands twice
+            return [self[name]]
         return [value for known, value in self.items_list if known == name]
 
     def end_to_end(self) -> Headers:

@@ -40,10 +40,14 @@ _NAME = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _HOST = re.compile(_NAME + _PORT + r"|\[[0-9A-Fa-f:.]+\]" + _PORT)
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)([/?].*)?")
 _PLAIN_FIELD = re.compile(r"(?<=\n)([-!#$%&'*+.^_`|~0-9A-Za-z]+):[ \t]?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r")
+_PLAIN_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):[ \t]?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _PLAIN_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) [ -~]*\r\n")
 # Of the fields that h11 judges, and what it takes without a word.
 _FRAMING_NAME = re.compile(r"\n(?:content-length|transfer-encoding):", re.IGNORECASE)
 _JUDGED = {"content-length": re.compile(r"[0-9]{1,18}"), "transfer-encoding": re.compile("chunked")}
+# Lines of answers that were read before: those of some tens of providers. Never of requests, which hold keys.
+_KNOWN_LINES_MOST, _KNOWN_LINE_BYTES = 1_024, 256
+_known_lines: dict[bytes, tuple[str, str]] = {}
 _INTERIM_STARTS = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 # Of a request line, what is no target: method, version, two spaces.
 _AROUND_TARGET_BYTES = 64
@@ -106,14 +110,21 @@ class HeadBuffer:
 
     def take_rest(self) -> bytes:
         """Everything that is held."""
+        if not self.data:
+            return b""
         rest, self.data = bytes(self.data), b""
         self._searched = 0
         self._begun = False
         return rest
 
-    def take_head(self) -> bytes | None:
-        """The next head with its empty line, None until it is whole. Raises `PeerError` as soon as what came
-        cannot become a head any more."""
+    def take_head(self, more: bytes = b"") -> bytes | None:
+        """The next head with its empty line, None until it is whole; `more` is fed before. Raises `PeerError` as soon
+        as what came cannot become a head any more."""
+        if more:
+            if self.data:
+                self.feed(more)
+            else:
+                self.data = more
         data = self.data
         if self._for_requests and not self._begun and data.startswith(b"\r"):
             # RFC 9112 §2.2: one empty line before a request is to be overlooked.
@@ -142,6 +153,12 @@ class HeadBuffer:
         self._searched = 0
         self._begun = False
         return head
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes, which are here, behind a head."""
+        data = bytes(self.data)
+        self.data = data[size:]
+        return data if size == len(data) else data[:size]
 
     def _check_unfinished(self) -> None:
         data = self.data
@@ -256,12 +273,13 @@ def parse_response(head: bytes, method: str, limits: Limits) -> ResponseHead:
     """Check and parse exactly one head of an answer to a `method` request. Raises `PeerError`."""
     if not head.startswith(b"HTTP/1."):
         raise PeerError(f"the answer is no HTTP/1.1: it begins with {head[:16]!r}")
-    _check_head(head, limits)
     line = _PLAIN_STATUS_LINE.match(head)
-    plain = _plain_fields(head) if line is not None else None
-    if line is not None and plain is not None:
-        status, version, headers = int(line[1]), "1.1", Headers(plain)
+    headers = _plain_answer(head, limits) if line is not None else None
+    is_plain = line is not None and headers is not None
+    if line is not None and headers is not None:
+        status, version = int(line[1]), "1.1"
     else:
+        _check_head(head, limits)
         parsed = _parse(head, h11.SERVER)
         status, headers = parsed.status, parsed.headers
         known = _version_of(parsed.version)
@@ -275,11 +293,13 @@ def parse_response(head: bytes, method: str, limits: Limits) -> ResponseHead:
     framing = None
     if status >= 200:
         try:
-            framing = body_framing(method, status, _framing_fields(head) if plain is None else headers, version)
+            framing = body_framing(method, status, headers if is_plain else _framing_fields(head), version)
         except FramingError as error:
             raise PeerError(str(error)) from None
-    connection = list_members(headers.all("connection")) if "connection" in headers else []
-    return ResponseHead(status, version, headers, framing, _keeps_alive(version, connection))
+    keep_alive = version == "1.1"
+    if "connection" in headers:
+        keep_alive = _keeps_alive(version, list_members(headers.all("connection")))
+    return ResponseHead(status, version, headers, framing, keep_alive)
 
 
 def _check_first_byte(data: bytes | bytearray) -> None:
@@ -312,6 +332,38 @@ def _plain_fields(head: bytes) -> list[tuple[str, str]] | None:
     fields = [(name.lower(), value) for name, value in found]
     judged = [name for name, value in fields if name in _JUDGED and _JUDGED[name].fullmatch(value)]
     return fields if len(judged) == len(_FRAMING_NAME.findall(text)) == len(set(judged)) else None
+
+
+def _plain_answer(head: bytes, limits: Limits) -> Headers | None:
+    """As `_plain_fields`, for an answer's head that need not be checked before: a plain line holds nothing to check.
+    Lines that came before (most of any provider's, over and over) are not read again."""
+    lines = head.split(b"\r\n")
+    if len(lines) - 3 > limits.header_count:
+        return None
+    fields = []
+    for line in lines[1:-2]:
+        field = _known_lines.get(line) or _plain_line(line)
+        if field is None:
+            return None
+        fields.append(field)
+    headers = Headers(fields)
+    if len(headers) < len(fields) and any(len(headers.all(name)) > 1 for name in _JUDGED):
+        return None
+    return headers
+
+
+def _plain_line(line: bytes) -> tuple[str, str] | None:
+    found = _PLAIN_LINE.fullmatch(line)
+    if found is None:
+        return None
+    name, value = found[1].decode().lower(), found[2].decode()
+    if name in _JUDGED and not _JUDGED[name].fullmatch(value):
+        return None
+    if len(line) <= _KNOWN_LINE_BYTES and name != "content-length":
+        if len(_known_lines) >= _KNOWN_LINES_MOST:
+            _known_lines.clear()
+        _known_lines[line] = (name, value)
+    return name, value
 
 
 def _framing_fields(head: bytes) -> Headers:

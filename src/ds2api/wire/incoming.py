@@ -16,6 +16,7 @@ from ds2api.wire.framing import LAST_CHUNK
 from ds2api.wire.head_write import date_line, field_lines, status_line
 from ds2api.wire.heads import RequestHead
 from ds2api.wire.request_body import inflate
+from ds2api.wire.timers import Limit
 
 if TYPE_CHECKING:
     from ds2api.wire.server_connection import ServerConnection
@@ -45,7 +46,7 @@ class Incoming:
         "scheme", "started", "target",
     )  # fmt: skip
 
-    def __init__(self, connection: ServerConnection, head: RequestHead, scheme: str, peer: str, now: float) -> None:
+    def __init__(self, connection: ServerConnection, head: RequestHead, scheme: str, peer: str) -> None:
         self._connection = connection
         self._head = head
         self.method = head.method
@@ -59,13 +60,22 @@ class Incoming:
         self.started = False
         self.finished = False
         self.aborted = False
-        self.last_write_at = now
+        self.last_write_at = 0.0
         self.extra_fields: Sequence[tuple[str, str]] = ()
         self._chunked = False
         self._close_delimited = False
         self._muted = False  # the answer has a head only: HEAD, 204, 304
         self._pause: Callable[[], None] | None = None
         self._resume: Callable[[], None] | None = None
+
+    @property
+    def time_limit(self) -> Limit:
+        """For all of this request: its task is cancelled when the time is over."""
+        return self._connection.time_limit
+
+    def body_at_hand(self) -> bytes | None:
+        """As `read_body`, if nothing need be waited for or undone; else None, and `read_body` is to be called."""
+        return None if "content-encoding" in self.headers else self._connection.body_at_hand(self._head)
 
     async def read_body(self) -> bytes:
         """The whole body, its content-encoding undone. To be called once; b"" where there is none.
@@ -79,7 +89,9 @@ class Incoming:
             coding = coding_of(self.headers.all("content-encoding")) if is_coded else ""
         except UnknownCoding as error:
             raise PeerError(str(error), 415, "body") from None
-        body = await self._connection.read_body(self._head)
+        body = self._connection.body_at_hand(self._head)
+        if body is None:
+            body = await self._connection.read_body(self._head)
         if coding and body:
             return await inflate(body, coding, self._connection.limits.body_bytes)
         return body
@@ -98,14 +110,15 @@ class Incoming:
         closing = self._connection.closing_lines(self._head, self_delimited=not close)
         head = lines + closing + _DEMANDED.get(status, b"") + b"\r\n"
         self.started = self.finished = True
+        write = self._connection.write
         if self._muted or not body:
-            self._write(head)
+            write(head)
         elif len(body) <= _JOIN_BYTES:
-            self._write(head + body)
+            write(head + body)
         else:
-            self._write(head)
-            self._write(body)
-        self._connection.answered()
+            write(head)
+            write(body)
+        self._pause = self._resume = None
 
     def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Send the head of an answer whose body comes by `write` and ends by `finish`.
@@ -158,7 +171,7 @@ class Incoming:
         self.finished = True
         if self._chunked:
             self._write(LAST_CHUNK)
-        self._connection.answered()
+        self.let_go()
 
     def abort(self) -> None:
         """The answer cannot be completed: end the connection so that the client sees a cut, and never an end.
@@ -179,6 +192,10 @@ class Incoming:
         self._pause, self._resume = pause, resume
         if self._connection.write_paused:
             pause()
+
+    def let_go(self) -> None:
+        """Nobody listens for the flow any more."""
+        self._pause = self._resume = None
 
     def flow(self, *, paused: bool) -> None:
         """For the connection: pass on what the transport says."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ds2api.wire.settings import TlsClient
 
@@ -12,8 +11,7 @@ __all__ = ["Origin"]
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """A server and how to talk to it. Equal origins share connections, so everything that tells two of them apart
     stands here, the client certificate included. `unix_path` replaces the way there, not the name in `host`."""
 

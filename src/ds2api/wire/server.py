@@ -88,7 +88,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._handshaking: set[asyncio.Task[None]] = set()
         self._connections: set[ServerConnection] = set()
-        self._idle: dict[ServerConnection, None] = {}  # the one that is idle longest comes first
+        self.idle: dict[ServerConnection, None] = {}  # the one that is idle longest comes first
         self._is_full = False
         self._room = asyncio.Event()
         self._empty = asyncio.Event()
@@ -96,7 +96,7 @@ class Server:
         self._by_address: Counter[str] = Counter()
         self._connections_most = min(limits.connections_count, max(1, descriptors_most() // 2))
         self._turned_away = 0
-        self._exchanges = self._accepted = self._served = self._refused = self._starved = self._handshakes_failed = 0
+        self.exchanges = self.served = self._accepted = self._refused = self._starved = self._handshakes_failed = 0
 
     async def listen(self, address: str, *, tls: TlsServer | None = None, descriptor: int | None = None) -> str:
         """Listen on `address` (`127.0.0.1:8787`, `[::1]:0`, `unix:/path`, `fd:3`), by the socket `descriptor` where the
@@ -130,11 +130,11 @@ class Server:
         try:
             await self._empties(linger_s)
             self.lingering = False
-            for connection in list(self._idle):
+            for connection in list(self.idle):
                 connection.close_idle()
             await self._empties(grace_s)
         finally:
-            cut_count = self._exchanges
+            cut_count = self.exchanges
             for connection in list(self._connections):
                 connection.cut_off()
         await asyncio.sleep(0)  # what was accepted just now begins: cancelled before, nobody would close its socket
@@ -176,12 +176,12 @@ class Server:
         buffered = [connection.buffered_bytes for connection in self._connections]
         return ServerStatistics(
             connections=len(self._connections),
-            idle=len(self._idle),
-            exchanges=self._exchanges,
+            idle=len(self.idle),
+            exchanges=self.exchanges,
             read_buffer_bytes=sum(read for read, _ in buffered),
             write_buffer_bytes=sum(write for _, write in buffered),
             accepted=self._accepted,
-            served=self._served,
+            served=self.served,
             refused=self._refused,
             turned_away=self._turned_away,
             starved=self._starved,
@@ -240,7 +240,7 @@ class Server:
 
     def _close_longest_idle(self) -> bool:
         """Whether there was one."""
-        for connection in self._idle:
+        for connection in self.idle:
             connection.close_idle()
             return True
         return False
@@ -286,24 +286,14 @@ class Server:
 
     def connection_closed(self, connection: ServerConnection) -> None:
         self._connections.discard(connection)
-        self._idle.pop(connection, None)
+        self.idle.pop(connection, None)
         self._room.set()
         self._empty.set()
 
-    def connection_idle(self, connection: ServerConnection, *, idle: bool) -> None:
-        if idle:
-            self._idle[connection] = None
-            if self._is_full:
-                self._room.set()
-        else:
-            self._idle.pop(connection, None)
-
-    def exchange_began(self) -> None:
-        self._exchanges += 1
-        self._served += 1
-
-    def exchange_ended(self) -> None:
-        self._exchanges -= 1
+    def connection_idle(self, connection: ServerConnection) -> None:
+        self.idle[connection] = None
+        if self._is_full:
+            self._room.set()
 
     def refusal(self, method: str, target: str, error: PeerError) -> tuple[int, list[tuple[str, str]], bytes]:
         """The answer to what the wire itself refuses."""

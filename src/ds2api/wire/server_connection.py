@@ -36,7 +36,7 @@ from ds2api.wire.head_write import CONTINUE, date_line, field_lines, status_line
 from ds2api.wire.heads import HeadBuffer, RequestHead, RequestParser, first_line
 from ds2api.wire.incoming import Incoming
 from ds2api.wire.request_body import RequestBody, too_large
-from ds2api.wire.timers import Deadline
+from ds2api.wire.timers import Deadline, Limit
 
 if TYPE_CHECKING:
     from ds2api.wire.server import Server
@@ -64,9 +64,9 @@ class ServerConnection(asyncio.Protocol):
 
     __slots__ = (
         "__weakref__", "_body", "_body_began_at", "_deadline", "_first_line", "_gone", "_half_closed", "_head_waiter",
-        "_idle", "_incoming", "_input", "_keep_alive", "_loop", "_parser", "_peer", "_reading_paused", "_room_waiter",
+        "_incoming", "_input", "_keep_alive", "_loop", "_parser", "_peer", "_reading_paused", "_room_waiter",
         "_scheme", "_served_count", "_server", "_task", "_transport", "_unread", "_waiting_bytes", "_write_deadline",
-        "limits", "now", "state", "timeouts", "write", "write_paused",
+        "limits", "now", "state", "time_limit", "timeouts", "write", "write_paused",
     )  # fmt: skip
 
     def __init__(self, server: Server, scheme: str, peer: str) -> None:
@@ -86,8 +86,8 @@ class ServerConnection(asyncio.Protocol):
         self._unread: RequestHead | None = None  # whose body nobody asked for yet
         self._incoming: Incoming | None = None
         self._task: asyncio.Task[None] | None = None
-        self._deadline: Deadline | None = None
-        self._idle: Deadline | None = None  # for its first request, then between two
+        self._deadline: Deadline | None = None  # of whatever `state` waits for; `_late` says what
+        self.time_limit = Limit(server.wheel)  # of the running request, for whoever answers it
         self._write_deadline: Deadline | None = None
         self._waiting_bytes = 0
         self._body_began_at = 0.0
@@ -118,15 +118,13 @@ class ServerConnection(asyncio.Protocol):
                 body.feed(data)
                 self._check_body_rate(body)
                 if body.complete or body.error is not None:
-                    self._stop_deadline()
                     self._input.feed(body.rest)
                 return
             self._input.feed(data)
             if self._holds_enough():
                 self._pause_reading()
-        elif state in (State.IDLE, State.HEAD):
-            self._input.feed(data)
-            self._look_for_head()
+        elif state is State.IDLE or state is State.HEAD:
+            self._look_for_head(data)
 
     def eof_received(self) -> bool | None:
         if self._scheme != "http" or self.state in (State.CLOSING, State.CLOSED):
@@ -179,13 +177,14 @@ class ServerConnection(asyncio.Protocol):
         self._task = asyncio.current_task()
         try:
             while (head := await self._next_head()) is not None:
+                self._head_waiter = None
                 await self._serve(handler, head)
-                if self._goes_on():
+                if (self.write_paused or self._unread is not None) and self._goes_on:
                     await self._settle()
-                if not self._goes_on():
+                if not self._goes_on:
                     break
                 self._enter(State.IDLE)
-                if not self._holds_enough():
+                if self._reading_paused and not self._holds_enough():
                     self._resume_reading()
         except PeerError as error:
             self._refuse(error)
@@ -195,33 +194,33 @@ class ServerConnection(asyncio.Protocol):
                 raise
         finally:
             self._task = None
-            self._incoming = None
+            self._incoming = self._head_waiter = None
+            self.time_limit.close()
             self._close()
 
-    async def _next_head(self) -> RequestHead | None:
-        """The next request's head, None at the end of the connection. Raises `PeerError` for a bad one."""
+    def _next_head(self) -> asyncio.Future[RequestHead | None]:
+        """The next request's head, None at the end of the connection, `PeerError` for a bad one."""
         self._first_line = ("", "")
         waiter: asyncio.Future[RequestHead | None] = self._loop.create_future()
         self._head_waiter = waiter
         if self.state in (State.CLOSING, State.CLOSED):
             waiter.set_result(None)
-        elif len(self._input):
+        elif self._input.data:
             self._look_for_head()
         elif self._server.draining and not self._server.lingering:
             waiter.set_result(None)
         if self._half_closed is not None and not waiter.done():
             waiter.set_result(None)
-        try:
-            return await waiter
-        finally:
-            self._head_waiter = None
+        return waiter
 
     async def _serve(self, handler: Callable[[Incoming], Awaitable[None]], head: RequestHead) -> None:
+        server = self._server
         self._served_count += 1
         self._unread = head if head.framing.kind != "none" else None
         self._body = None
-        incoming = self._incoming = Incoming(self, head, self._scheme, self._peer, self.now())
-        self._server.exchange_began()
+        incoming = self._incoming = Incoming(self, head, self._scheme, self._peer)
+        server.exchanges += 1
+        server.served += 1
         failure = PeerError("the request was not answered", 500)
         try:
             await handler(incoming)
@@ -231,9 +230,9 @@ class ServerConnection(asyncio.Protocol):
             failure = PeerError("an internal error", 500)
             self._loop.call_exception_handler({"message": "the handler of a request failed", "exception": error})
         finally:
-            self._server.exchange_ended()
-            incoming.on_flow(_nothing, _nothing)
+            server.exchanges -= 1
         if not incoming.finished:
+            incoming.let_go()
             if incoming.started:
                 incoming.abort()
             else:
@@ -255,41 +254,44 @@ class ServerConnection(asyncio.Protocol):
             except PeerError:
                 self._keep_alive = False  # the answer is sent; there is nobody to tell
 
+    @property
     def _goes_on(self) -> bool:
         return self._keep_alive and not self._gone and self.state is State.EXCHANGE
 
     # --- what Incoming calls ---
 
-    async def read_body(self, head: RequestHead) -> bytes:
-        """The body of the running request as it stands on the wire."""
-        if head.framing.kind == "none":
+    def body_at_hand(self, head: RequestHead) -> bytes | None:
+        """The body of the running request as it stands on the wire, if all of it is here, as small ones are."""
+        length = head.framing.length
+        if length == 0:
             return b""
         if self._unread is None:
-            raise LocalError("read_body() was called before")
+            raise LocalError("the body was read before")
+        if length is None or length > len(self._input.data) or length > self.limits.body_bytes:
+            return None
+        self._unread = None
+        body = self._input.take(length)
+        if self._reading_paused:
+            self._resume_reading()
+        return body
+
+    async def read_body(self, head: RequestHead) -> bytes:
+        """The body of the running request as it stands on the wire, where it is not at hand."""
         length = head.framing.length
         if length is not None and length > self.limits.body_bytes:
             raise too_large(self.limits.body_bytes, length)
-        if length is not None and length <= len(self._input):  # it came with its head, as small ones do
-            self._unread = None
-            held = self._input.take_rest()
-            self._input.feed(held[length:])
-            self._resume_reading()
-            return held[:length]
         if head.expects_continue and not len(self._input):
             self.write(CONTINUE)
         return await self._begin_body(head, keep=True).wait()
 
     def closing_lines(self, head: RequestHead, *, self_delimited: bool) -> bytes:
         """The connection field of an answer that is about to be sent; decides whether the connection goes on."""
-        if not (head.keep_alive and self_delimited and not self._server.draining and self._can_skip_body(head)):
+        is_read = self._unread is None and self._body is None
+        keeps = head.keep_alive and self_delimited and not self._server.draining
+        if not (keeps and (is_read or self._can_skip_body(head))):
             self._keep_alive = False
             return b"connection: close\r\n"
         return b"connection: keep-alive\r\n" if head.http_version == "1.0" else b""
-
-    def answered(self) -> None:
-        """The whole answer was written."""
-        if self._incoming is not None:
-            self._incoming.on_flow(_nothing, _nothing)
 
     def cut(self, *, reset: bool) -> None:
         """End the connection in the middle of an answer."""
@@ -331,37 +333,52 @@ class ServerConnection(asyncio.Protocol):
     # --- inside ---
 
     def _enter(self, state: State) -> None:
-        was, self.state = self.state, state
-        self._stop_deadline()
+        was = self.state
         if was is State.CLOSED:
-            self.state = State.CLOSED
             return
-        after = self._server.wheel.after
+        self.state = state
+        if was is State.IDLE:
+            self._server.idle.pop(self, None)
         if state is State.IDLE:
-            self._server.connection_idle(self, idle=True)
-            if self._idle is None:  # a new connection owes its first request as quickly as any head
-                self._idle = after(self.timeouts.head_total_s, self._close)
-            else:
-                self._idle.restart(self.timeouts.keepalive_idle_s if self._served_count else self.timeouts.head_total_s)
-        elif was is State.IDLE and self._idle is not None:
-            self._server.connection_idle(self, idle=False)
-            self._idle.hold()
-        if state is State.CLOSED and self._idle is not None:
-            self._idle.cancel()
+            self._server.connection_idle(self)
+            # A new connection owes its first request as quickly as any head.
+            self._within(self.timeouts.keepalive_idle_s if self._served_count else self.timeouts.head_total_s)
         elif state is State.HEAD:
-            self._deadline = after(self.timeouts.head_total_s, self._head_late)
+            self._within(self.timeouts.head_total_s)
         elif state is State.CLOSING:
             self._waiting_bytes = self._transport.get_write_buffer_size()
-            seconds = self.timeouts.write_idle_s if self._waiting_bytes else self.timeouts.close_linger_s
-            self._deadline = after(seconds, self._closing_late)
+            self._within(self.timeouts.write_idle_s if self._waiting_bytes else self.timeouts.close_linger_s)
+        elif state is State.CLOSED and self._deadline is not None:
+            self._deadline.cancel()
 
-    def _look_for_head(self) -> None:
+    def _within(self, seconds: float) -> None:
+        """What the connection waits for now may take so long. (A running request has no limit of this kind but for its
+        body: what is left over from before passes without effect.)"""
+        if self._deadline is None:
+            self._deadline = self._server.wheel.after(seconds, self._late)
+        else:
+            self._deadline.restart(seconds)
+
+    def _late(self) -> None:
+        self._deadline = None
+        match self.state:
+            case State.IDLE:
+                self._close()
+            case State.HEAD:
+                self._head_late()
+            case State.EXCHANGE if self._body is not None and not self._body.complete and self._body.error is None:
+                self._body_late(self._body)
+            case State.CLOSING:
+                self._closing_late()
+
+    def _look_for_head(self, more: bytes = b"") -> None:
         waiter = self._head_waiter
         if waiter is None or waiter.done():
+            self._input.feed(more)
             return
         raw = None
         try:
-            raw = self._input.take_head()
+            raw = self._input.take_head(more)
             if raw is None:
                 state = State.HEAD if len(self._input) else State.IDLE  # it was an empty line only
                 if state is not self.state:
@@ -392,15 +409,14 @@ class ServerConnection(asyncio.Protocol):
         if body.complete:
             self._input.feed(body.rest)
         elif body.error is None:
-            self._deadline = self._server.wheel.after(self.timeouts.body_idle_s, self._body_late)
+            self._within(self.timeouts.body_idle_s)
         self._resume_reading()
         return body
 
-    def _body_late(self) -> None:
-        if self._body is not None:
-            setting = f"timeouts.body_idle_s ({self.timeouts.body_idle_s:g})"
-            self._body.fail(PeerError(f"no byte of the body came within {setting}", 408, "body"))
-            self._keep_alive = False
+    def _body_late(self, body: RequestBody) -> None:
+        setting = f"timeouts.body_idle_s ({self.timeouts.body_idle_s:g})"
+        body.fail(PeerError(f"no byte of the body came within {setting}", 408, "body"))
+        self._keep_alive = False
 
     def _check_body_rate(self, body: RequestBody) -> None:
         now = self.now()
@@ -496,11 +512,6 @@ class ServerConnection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
     def _stop_write_deadline(self) -> None:
         if self._write_deadline is not None:
             self._write_deadline.cancel()
@@ -508,7 +519,3 @@ class ServerConnection(asyncio.Protocol):
 
     def _write_nowhere(self, data: bytes) -> None:
         """The client is gone."""
-
-
-def _nothing() -> None:
-    """Nobody listens for the flow any more."""

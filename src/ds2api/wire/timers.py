@@ -23,6 +23,7 @@ import heapq
 import math
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 __all__ = ["Deadline", "Limit", "TimerWheel"]
 
@@ -81,34 +82,56 @@ class Deadline:
 
 
 class Limit:
-    """``with wheel.limit(seconds) as limit``: the task that is in the block is cancelled when its time is over, and
-    that comes out of the block as `TimeoutError`; no other cancellation does. As `asyncio.timeout`, on the wheel."""
+    """``with limit.of(seconds)``: the task that is in the block is cancelled when its time is over, and that comes out
+    of the block as `TimeoutError`; no other cancellation does. As `asyncio.timeout`, on the wheel, and for one block
+    after the other: whoever has many keeps one, and `close`s it in the end."""
 
-    __slots__ = ("_cancelling", "_deadline", "_seconds", "_task", "_wheel", "is_expired")
+    __slots__ = ("_cancelling", "_deadline", "_task", "_wheel", "is_expired")
 
-    def __init__(self, wheel: TimerWheel, seconds: float) -> None:
+    def __init__(self, wheel: TimerWheel) -> None:
         self._wheel = wheel
-        self._seconds = seconds
+        self._deadline: Deadline | None = None  # held between two blocks
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
         self.is_expired = False
 
+    def of(self, seconds: float) -> Limit:
+        """For the next block."""
+        self.is_expired = False
+        if self._deadline is None:
+            self._deadline = self._wheel.after(seconds, self._expire)
+        else:
+            self._deadline.restart(seconds)
+        return self
+
+    def close(self) -> None:
+        """No block follows."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
     def __enter__(self) -> Limit:
-        task = asyncio.current_task(self._wheel.loop)
+        task = self._task = asyncio.current_task(self._wheel.loop)
         assert task is not None
-        self._task = task
         self._cancelling = task.cancelling()
-        self._deadline = self._wheel.after(self._seconds, self._expire)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._deadline.cancel()
-        if self.is_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+        task, self._task = self._task, None
+        if self._deadline is not None:
+            self._deadline.hold()
+        elif task is not None and self.is_expired:
+            is_ours = task.uncancel() <= self._cancelling
+            if is_ours and kind is asyncio.CancelledError:
+                raise TimeoutError from error
 
     def _expire(self) -> None:
-        self.is_expired = True
-        self._task.cancel()
+        self._deadline = None
+        if self._task is not None:
+            self.is_expired = True
+            self._task.cancel()
 
 
 class TimerWheel:
@@ -127,10 +150,6 @@ class TimerWheel:
         deadline = Deadline(seconds, callback, self)
         self.put(deadline, seconds)
         return deadline
-
-    def limit(self, seconds: float) -> Limit:
-        """See `Limit`."""
-        return Limit(self, seconds)
 
     def close(self) -> None:
         """Forget every deadline. None fires any more."""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, cast
 
 from ds2api.wire.answer import Answer
 from ds2api.wire.errors import BrokenAnswer, Disconnected, FirstByteTimeout, LocalError, PeerError, ReadTimeout
+from ds2api.wire.framing import Framing
 from ds2api.wire.heads import HeadBuffer, ResponseHead, parse_response
 from ds2api.wire.origin import Origin
 from ds2api.wire.settings import Limits, Timeouts
@@ -53,9 +54,9 @@ class UpstreamConnection(asyncio.Protocol):
     """See the opening of this file. Made by `Client`, owned by whoever reserved it, or by the pool."""
 
     __slots__ = (
-        "__weakref__", "_answer", "_deadline", "_first_byte", "_first_byte_idle_s", "_head_began", "_idle", "_input",
-        "_interim_count", "_keep_alive", "_method", "_pool", "_reading_paused", "_session_kept", "_timeouts",
-        "_transport", "_unsent_bytes", "_waiter", "limits", "origin", "reused", "shortcut", "state", "wheel",
+        "__weakref__", "_answer", "_deadline", "_first_byte_idle_s", "_head_began", "_input", "_interim_count",
+        "_keep_alive", "_method", "_pool", "_reading_paused", "_session_kept", "_timeouts", "_transport",
+        "_unsent_bytes", "_waiter", "limits", "origin", "reused", "shortcut", "state", "wheel",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, pool: Pool, wheel: TimerWheel, limits: Limits, timeouts: Timeouts) -> None:
@@ -68,9 +69,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._input = HeadBuffer(limits, for_requests=False)
         self._waiter: asyncio.Future[Answer] | None = None
         self._answer: Answer | None = None
-        self._deadline: Deadline | None = None  # of the head
-        self._idle: Deadline | None = None  # in the pool
-        self._first_byte: Deadline | None = None
+        self._deadline: Deadline | None = None  # of whatever `state` waits for, `_late` says what; held in BODY
         self._method = ""
         self._first_byte_idle_s = timeouts.first_byte_idle_s
         self._keep_alive = False
@@ -98,9 +97,8 @@ class UpstreamConnection(asyncio.Protocol):
             assert self._answer is not None
             self._answer.take(data)
         elif self.state is UpstreamState.WAITING:
-            self._input.feed(data)
             try:
-                self._read_heads()
+                self._read_heads(data)
             except PeerError as error:
                 self._fail(BrokenAnswer(error.message))
         elif self.state is not UpstreamState.CLOSED:
@@ -123,7 +121,8 @@ class UpstreamConnection(asyncio.Protocol):
         Raises `Disconnected`, `FirstByteTimeout`, `ReadTimeout` (the head began and stood still) or `BrokenAnswer`.
         Raising or cancelled, it leaves the connection closed.
         """
-        if self.state is not UpstreamState.RESERVED or self._transport is None:
+        transport = self._transport
+        if self.state is not UpstreamState.RESERVED or transport is None:
             if self.state is UpstreamState.CLOSED:
                 raise self._gone("the connection was closed before the request")
             raise LocalError(f"a request on a connection that is {self.state.value}, not reserved")
@@ -134,11 +133,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._interim_count = 0
         waiter: asyncio.Future[Answer] = self.wheel.loop.create_future()
         self._waiter = waiter
-        if body and len(body) > _JOIN_BYTES:
-            self._transport.write(head)
-            self._transport.write(body)
+        if len(body) > _JOIN_BYTES:
+            transport.write(head)
+            transport.write(body)
         else:
-            self._transport.write(head + body)
+            transport.write(head + body)
         self._await_first_byte()
         try:
             return await waiter
@@ -165,17 +164,12 @@ class UpstreamConnection(asyncio.Protocol):
     def idle(self) -> None:
         """For the pool: from now on it is unused, for so long at most."""
         self.state = UpstreamState.IDLE
-        if self._idle is None:
-            self._idle = self.wheel.after(self._timeouts.upstream_keepalive_idle_s, self.close)
-        else:
-            self._idle.restart(self._idle.seconds)
+        self._within(self._timeouts.upstream_keepalive_idle_s)
 
     def reserve(self) -> None:
         """For the pool: it is given to somebody."""
         if self.state is not UpstreamState.IDLE:
             raise LocalError(f"a connection that is {self.state.value} cannot be reserved")
-        if self._idle is not None:
-            self._idle.hold()
         self.state = UpstreamState.RESERVED
         self.reused = True
 
@@ -189,14 +183,17 @@ class UpstreamConnection(asyncio.Protocol):
     def answer_complete(self, rest: bytes) -> None:
         """The answer's body was read to its end; `rest` is what stood behind it."""
         self._answer = self.shortcut = None
-        assert self._transport is not None
-        self._keep_session()
-        if not self._keep_alive or rest or self._transport.get_write_buffer_size() or self._transport.is_closing():
+        transport = self._transport
+        assert transport is not None
+        if not self._session_kept:
+            self._keep_session(transport)
+        if not self._keep_alive or rest or transport.get_write_buffer_size() or transport.is_closing():
             if rest:
                 self._pool.connection_spoke(self)
             self.close()
             return
-        self.resume()
+        if self._reading_paused:
+            self.resume()
         self._pool.put(self)
 
     def pause(self) -> None:
@@ -213,47 +210,57 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- inside ---
 
-    def _read_heads(self) -> None:
-        while self.state is UpstreamState.WAITING:
-            has_bytes = len(self._input) > 0
-            raw = self._input.take_head()
-            if raw is None:
-                if has_bytes and not self._head_began:
-                    self._stop_deadlines()
-                    self._deadline = self.wheel.after(self._timeouts.head_total_s, self._head_late)
-                self._head_began = self._head_began or has_bytes
-                return
-            self._head_began = True
+    def _read_heads(self, data: bytes) -> None:
+        raw = self._input.take_head(data)
+        while raw is not None:
             head = parse_response(raw, self._method, self.limits)
+            self._head_began = True
             if head.framing is not None:
-                self._begin_answer(head)
+                self._begin_answer(head, head.framing)
                 return
             self._interim_count += 1
             if self._interim_count > self.limits.interim_count:
                 raise PeerError(f"more than {self.limits.interim_count} interim answers (limits.interim_count)")
             self._head_began = False
             self._await_first_byte()
+            raw = self._input.take_head()
+        if self._input.data and not self._head_began:
+            self._head_began = True
+            self._within(self._timeouts.head_total_s)
 
-    def _begin_answer(self, head: ResponseHead) -> None:
-        assert head.framing is not None
-        self._stop_deadlines()
-        self._keep_alive = head.keep_alive and head.framing.kind != "eof"
-        answer = self._answer = Answer(head, head.framing, self, self._first_byte_idle_s)
+    def _begin_answer(self, head: ResponseHead, framing: Framing) -> None:
+        if self._deadline is not None:
+            self._deadline.hold()
+        self._keep_alive = head.keep_alive and framing.kind != "eof"
+        answer = self._answer = Answer(head, framing, self, self._first_byte_idle_s)
         self.state = UpstreamState.BODY
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(answer)  # before the body, which may end the connection
         rest = self._input.take_rest()
-        if rest or head.framing.kind == "none":
+        if rest or framing.kind == "none":
             answer.take(rest)
 
     def _await_first_byte(self) -> None:
         assert self._transport is not None
-        self._stop_deadlines()
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        if self._first_byte is None or not self._first_byte.is_pending:
-            self._first_byte = self.wheel.after(self._first_byte_idle_s, self._first_byte_late)
+        self._within(self._first_byte_idle_s)
+
+    def _within(self, seconds: float) -> None:
+        """What the connection waits for now may take so long."""
+        if self._deadline is None:
+            self._deadline = self.wheel.after(seconds, self._late)
         else:
-            self._first_byte.restart(self._first_byte_idle_s)
+            self._deadline.restart(seconds)
+
+    def _late(self) -> None:
+        self._deadline = None
+        if self.state is UpstreamState.WAITING and self._head_began:
+            limit = f"timeouts.head_total_s ({self._timeouts.head_total_s:g})"
+            self._fail(ReadTimeout(f"the head of the answer did not come within {limit}", "head"))
+        elif self.state is UpstreamState.WAITING:
+            self._first_byte_late()
+        else:
+            self.close()
 
     def _first_byte_late(self) -> None:
         assert self._transport is not None
@@ -265,10 +272,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(FirstByteTimeout(message, "send"))
         else:
             self._fail(FirstByteTimeout(f"no answer came within {self._first_byte_idle_s:g} s"))
-
-    def _head_late(self) -> None:
-        limit = f"timeouts.head_total_s ({self._timeouts.head_total_s:g})"
-        self._fail(ReadTimeout(f"the head of the answer did not come within {limit}", "head"))
 
     def _ended(self, exc: Exception | None) -> None:
         """The other side closed (None) or reset the connection."""
@@ -296,26 +299,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _enter_closed(self, error: PeerError | None = None) -> None:
         was, self.state = self.state, UpstreamState.CLOSED
-        for deadline in (self._deadline, self._idle, self._first_byte):
-            if deadline is not None:
-                deadline.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._answer = self.shortcut = None
         if was is UpstreamState.IDLE:
             self._pool.forget(self)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error or self._gone("the connection was closed on this side"))
 
-    def _keep_session(self) -> None:
-        if self._session_kept or self._transport is None:
-            return
+    def _keep_session(self, transport: asyncio.Transport) -> None:
         self._session_kept = True
-        tls_object = self._transport.get_extra_info("ssl_object")
+        tls_object = transport.get_extra_info("ssl_object")
         if tls_object is not None and isinstance(tls_object.context, ClientContext):
             tls_object.context.remember(tls_object)
-
-    def _stop_deadlines(self) -> None:
-        if self._first_byte is not None:
-            self._first_byte.hold()
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
