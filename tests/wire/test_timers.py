@@ -223,3 +223,17 @@ async def test_on_a_real_loop() -> None:
     started = loop.time()
     TimerWheel(loop).after(0.02, lambda: done.set_result(loop.time()))
     assert await done - started >= 0.02
+
+
+def test_a_wheel_that_stood_still_lets_what_came_be_read_first(loop: HandLoop, wheel: TimerWheel) -> None:
+    fired: list[str] = []
+    alive = wheel.after(2, lambda: fired.append("alive"))
+    wheel.after(2, lambda: fired.append("dead"))
+    loop.now += 10  # the timer is due since, and nothing was read
+    loop.turn_to(loop.now)
+    assert not fired, "the turn of reading is to come"
+    alive.touch()
+    loop.turn_to(loop.now + 0.01)
+    assert fired == ["dead"]
+    loop.turn_to(loop.now + 3)
+    assert fired == ["dead", "alive"]

@@ -11,6 +11,9 @@ asyncio). Here a deadline is an entry in the bucket of its due time, and the loo
 * `cancel()` takes it out at once, so nothing keeps a finished exchange alive.
 * A deadline never fires early. It fires late by at most one bucket: 1/64 s, 1/4 s beyond four seconds, 4 s beyond a
   minute. That keeps the number of buckets below about 1,500 for an hour, however many deadlines there are.
+* After the process stood still (SIGSTOP, a paused machine) what came meanwhile waits unread, and libuv runs its timers
+  before it reads. So a turn of the wheel that is very late lets one turn of reading go first: a stream whose events
+  came has its touch, and only one whose events did not come ends.
 
 Everything runs in the thread of the loop. A callback is plain and short; if it raises, the loop's exception handler
 is told and the other deadlines go on.
@@ -30,6 +33,10 @@ __all__ = ["Deadline", "Limit", "TimerWheel"]
 _TICKS_PER_S = 64
 # (delays beyond this many seconds, are rounded up to this many ticks)
 _COARSE = ((60.0, 4 * _TICKS_PER_S), (4.0, _TICKS_PER_S // 4))
+
+# Later than any turn that others may make us wait for (their work is bounded to milliseconds).
+_STOOD_STILL_S = 0.5
+_READ_FIRST_S = 0.002  # asyncio and libuv both look at what can be read before the timers of then
 
 
 class Deadline:
@@ -144,6 +151,7 @@ class TimerWheel:
         self._ticks: list[int] = []  # a heap: one entry for each bucket
         self._handle: asyncio.TimerHandle | None = None
         self._armed_tick = 0
+        self._has_read = False  # after standing still
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Deadline:
         """Call `callback` once `seconds` have passed without a `touch`."""
@@ -197,6 +205,11 @@ class TimerWheel:
     def _turn(self) -> None:
         self._handle = None
         now = self.time()
+        if not self._has_read and now - self._armed_tick / _TICKS_PER_S > _STOOD_STILL_S:
+            self._has_read = True
+            self._handle = self.loop.call_at(now + _READ_FIRST_S, self._turn)
+            return
+        self._has_read = False
         while self._ticks and self._ticks[0] <= now * _TICKS_PER_S:
             bucket = self._buckets.pop(heapq.heappop(self._ticks))
             while bucket:
