@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,7 +40,7 @@ def test_what_is_larger_than_the_whole_map_is_not_kept_and_pushes_nothing_out() 
 
 def test_r162_answers_of_one_caller_are_nothing_to_another() -> None:
     answers = Answers(StoreLimits())
-    answers.keep("alice", "resp_1", StoredAnswer([], {"id": "resp_1"}), [], 0.0)
+    answers.keep("alice", "resp_1", StoredAnswer([], {"id": "resp_1"}), None, 0.0)
     answers.pin("alice", "resp_2", "openai", "tag", 0.0)
     assert answers.get("alice", "resp_1", 1.0) is not None
     assert answers.get("bob", "resp_1", 1.0) is None
@@ -45,6 +48,42 @@ def test_r162_answers_of_one_caller_are_nothing_to_another() -> None:
     assert not answers.delete("bob", "resp_1")
     assert answers.delete("alice", "resp_1")
     assert answers.get("alice", "resp_1", 1.0) is None
+
+
+def said(number: int) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "input_text", "text": f"Question number {number}. " + "word " * 60}]}
+
+
+def test_answers_take_no_more_memory_than_their_limit() -> None:
+    """Conversations of ten turns each, until the oldest have gone many times over."""
+    limit = 2_000_000
+    answers = Answers(StoreLimits(answers_bytes=limit))
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for conversation in range(400):
+        items: list[dict[str, Any]] = []
+        for turn in range(10):
+            items = [*items, said(turn), {"role": "assistant", "content": [{"type": "output_text", "text": "Well."}]}]
+            id_, previous = f"resp_{conversation}_{turn}", f"resp_{conversation}_{turn - 1}" if turn else None
+            answers.keep("caller", id_, StoredAnswer(items, {"id": id_, "output": [said(turn)]}), previous, 0.0)
+        stored = answers.get("caller", id_, 0.0)
+        assert stored is not None
+        assert (stored.items, stored.answer["id"]) == (items, id_)
+    del items, stored
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert limit / 2 < taken <= limit
+
+
+def test_an_item_counts_until_its_last_answer_goes() -> None:
+    answers = Answers(StoreLimits(answers_bytes=3_000))
+    items = [{"role": "user", "content": "x" * 1_500}]
+    answers.keep("c", "resp_1", StoredAnswer(items, {"id": "resp_1"}), None, 0.0)
+    answers.keep("c", "resp_2", StoredAnswer(items, {"id": "resp_2"}), "resp_1", 0.0)
+    assert answers.delete("c", "resp_1")
+    answers.keep("c", "resp_3", StoredAnswer(items, {"id": "resp_3"}), None, 0.0)  # a copy: there is no room for two
+    assert answers.get("c", "resp_2", 0.0) is None
+    assert answers.get("c", "resp_3", 0.0) is not None
 
 
 SEALED = Sealed("anthropic_signature", "ds2.1.x")

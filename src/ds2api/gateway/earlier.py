@@ -55,7 +55,7 @@ def go_on(
         def keep(answer: dict[str, Any]) -> None:  # of a translated answer, whose request is whole by then
             said = keeper.items_of(client_body, house.new_id)
             stored = StoredAnswer([*earlier, *said], answer)
-            house.answers.keep(caller, keeper.id_of(answer), stored, said, house.now())
+            house.answers.keep(caller, keeper.id_of(answer), stored, previous, house.now())
 
         request.keep = keep
     return places, tags

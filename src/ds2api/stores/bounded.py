@@ -7,7 +7,7 @@ that is asked and put costs O(1); what is too old leaves from the old end whenev
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 __all__ = ["Bounded"]
@@ -17,12 +17,14 @@ V = TypeVar("V")
 
 
 class Bounded(Generic[K, V]):
-    """At most `limit_bytes` in all. One entry larger than that is not kept at all."""
+    """At most `limit_bytes` in all. One entry larger than that is not kept at all. Where entries share parts, what
+    becomes free with one is not what it was put for: then `release` is asked, once for each that is put."""
 
-    __slots__ = ("_entries", "_limit_bytes", "_total_s", "size_bytes")
+    __slots__ = ("_entries", "_limit_bytes", "_release", "_total_s", "size_bytes")
 
-    def __init__(self, limit_bytes: int, total_s: float) -> None:
+    def __init__(self, limit_bytes: int, total_s: float, release: Callable[[V], int] | None = None) -> None:
         self._limit_bytes = limit_bytes
+        self._release = release
         self._total_s = total_s
         self._entries: OrderedDict[K, tuple[V, int, float]] = OrderedDict()
         self.size_bytes = 0
@@ -34,6 +36,8 @@ class Bounded(Generic[K, V]):
         """Keep `value`, as the newest; an older one under the same key is gone."""
         self.drop(key)
         if size_bytes > self._limit_bytes:
+            if self._release is not None:
+                self._release(value)
             return
         self._entries[key] = (value, size_bytes, now + self._total_s)
         self.size_bytes += size_bytes
@@ -58,5 +62,5 @@ class Bounded(Generic[K, V]):
         entry = self._entries.pop(key, None)
         if entry is None:
             return False
-        self.size_bytes -= entry[1]
+        self.size_bytes -= entry[1] if self._release is None else self._release(entry[0])
         return True
