@@ -134,7 +134,7 @@ class ProviderReader(AccountReader):
                 self.wrong(joined(path, "dialects"), dialects, "a list like " + str(list(DIALECTS)))
                 return None
             for dialect in dialects:
-                if dialect not in DIALECTS:
+                if dialect not in list(DIALECTS):  # a list, since what stands there may be anything
                     self.wrong(joined(path, "dialects"), dialect, " or ".join(f'"{known}"' for known in DIALECTS))
                     return None
         url = given.get("base_url")
@@ -159,7 +159,7 @@ class ProviderReader(AccountReader):
             return dict.fromkeys(speaks, url)
         if isinstance(url, dict) and url and all(isinstance(one, str) for one in url.values()):
             for dialect in url:
-                if dialect not in DIALECTS:
+                if dialect not in list(DIALECTS):  # a list, since what stands there may be anything
                     self.wrong(joined(path, "base_url"), dialect, " or ".join(f'"{known}"' for known in DIALECTS))
                     return None
             return {dialect: url[dialect] for dialect in dialects or url if dialect in url}
