@@ -62,6 +62,7 @@ class App:
                 self._served(incoming, record, await admin.administer(house, incoming))
                 return
             if incoming.path.startswith(_PROVIDERS):
+                house.load.check()
                 await self._pass(incoming, record, began_at)
                 return
             door = self._doors.find(incoming.method, incoming.path, incoming.headers, incoming.query)
@@ -71,6 +72,7 @@ class App:
             elif door.operation == "note":  # a version, which asks for no key: editors look for it before they have one
                 self._served(incoming, record, door.dialect.write_note(incoming.target))
             else:
+                house.load.check()
                 await Exchange(house, incoming, door, record, began_at).run()
         except Problem as problem:
             self._refused(incoming, record, problem.error)
@@ -173,7 +175,8 @@ class App:
         written = dialect.write_error(error, record.id)
         # Only a 426 makes Codex fall back at once; anything else costs it five reconnects (R150).
         status = 426 if is_unspoken else written.status
-        record.status, record.ending, record.reason = status, Ending.REFUSED, str(error.kind)
+        record.ending = Ending.SHED if error.kind is Kind.OVERLOADED else Ending.REFUSED
+        record.status, record.reason = status, str(error.kind)
         headers = [_JSON, ("x-ds2api-request-id", record.id), *written.headers]
         if error.kind is Kind.METHOD_NOT_ALLOWED and isinstance(error.details, list):
             headers.append(("allow", ", ".join(error.details)))

@@ -10,6 +10,7 @@ __all__ = ["Ending"]
 class Ending(StrEnum):
     SERVED = "served"
     REFUSED = "refused"  # the request was wrong or not allowed; no provider's fault
+    SHED = "shed"  # one request too many for the gateway itself
     NO_ACCOUNT = "no_account"  # nobody could serve within the caller's patience
     PROVIDER_REFUSED = "provider_refused"  # the provider called the request wrong
     PROVIDER_FAILED = "provider_failed"  # before the first byte of the answer

@@ -16,6 +16,7 @@ from ds2api.gateway.admission import Admission
 from ds2api.gateway.callers import Callers
 from ds2api.gateway.catalogue import Catalogue
 from ds2api.gateway.hedging import Hedging
+from ds2api.gateway.load import Load
 from ds2api.gateway.providers import Provider
 from ds2api.gateway.routes import Routes
 from ds2api.gateway.settings import Browsers, Deadlines, Retries
@@ -71,10 +72,12 @@ class House:
     chance: Callable[[], float] = random.random
     hedging: Hedging = field(default_factory=Hedging)
     browsers: Browsers = field(default_factory=Browsers)
+    load: Load = field(init=False)
     now: Callable[[], float] = field(init=False)  # the clock of deadlines, leases and durations; not the wall's
 
     def __post_init__(self) -> None:
         self.now = self.admission.now
+        self.load = Load(self.wheel.loop, self.deadlines.loop_lag_s, self.log.note)
 
     def pinned_accounts(self, pins: tuple[str, ...]) -> tuple[str, ...]:
         """The tags of the accounts that made the envelopes in `pins`; foreign and broken ones say nothing."""

@@ -19,6 +19,10 @@ class Deadlines:
     commit_after_s: float = 15.0
     # A keep-alive when nothing was written for so long: as above, and WHATWG HTML §9.2.7 says "about 15 seconds".
     alive_idle_s: float = 15.0
+    # How late the gateway's own loop may run, a second long, before some of the new requests are refused (503, or 529
+    # where the dialect has it), so that the others are served in time. An answer passes four or five turns of the
+    # loop, so this is a second of waiting. Envoy and HAProxy leave such a number to the user.
+    loop_lag_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
