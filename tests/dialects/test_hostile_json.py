@@ -116,7 +116,7 @@ def test_a_stream_of_hostile_events_is_read_and_written_or_refused(dialect: str)
         raw = separator.join(events)
         cut = chance.randrange(len(raw) + 1)
         try:
-            decoder, encoder = reader.decoder(""), DIALECTS[chance.choice(list(DIALECTS))].encoder(asker(stream=True))
+            decoder, encoder = reader.decoder(), DIALECTS[chance.choice(list(DIALECTS))].encoder(asker(stream=True))
             made = []
             for found in (decoder.feed(raw[:cut]), decoder.feed(raw[cut:]), decoder.end()):
                 encoder.encode(found)

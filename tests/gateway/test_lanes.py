@@ -120,7 +120,7 @@ def joined(written: bytes) -> list[Any]:
 def translate(client: str, upstream: str) -> tuple[Translate, SoFar]:
     so_far = SoFar()
     encoder = DIALECTS[client].encoder(asker())
-    return Translate(DIALECTS[upstream].decoder(""), encoder, Course([so_far]), so_far), so_far
+    return Translate(DIALECTS[upstream].decoder(), encoder, Course([so_far]), so_far), so_far
 
 
 PAIRS = [(one, other) for one in DIALECTS for other in DIALECTS if one != other and other != "mistral"]

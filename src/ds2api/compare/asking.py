@@ -69,7 +69,7 @@ class Asking:
         self, place: Place, work: Work, client: Client, environment: Mapping[str, str], timeout_s: float
     ) -> None:
         """Raises `ValueError` and `Problem` for what cannot be asked."""
-        self._dialect, self._flavour = DIALECTS[place.dialect], place.flavour
+        self._dialect = DIALECTS[place.dialect]
         self._work, self._client, self._timeout_s = work, client, timeout_s
         self._question = Question(place.dialect, place.model, place.flavour, work)
         at = place.endpoint()
@@ -112,7 +112,7 @@ class Asking:
             return None
         if not self._work.stream:
             return self._dialect.read_response(jsons.parse_object(await answer.read()))
-        decoder, folder = self._dialect.decoder(self._flavour), Folder()
+        decoder, folder = self._dialect.decoder(), Folder()
         over: asyncio.Future[PeerError | None] = asyncio.get_running_loop().create_future()
         last_at = 0.0
 

@@ -1,7 +1,7 @@
 """What every dialect offers: the doors of one wire protocol, and the types that pass through them.
 
-A dialect is a folder with these doors, joined by one object that satisfies `Dialect` (the registry is typed by
-it, so the type checker names a missing one; `tests/dialects/test_conformance.py` holds each to what is promised here).
+A dialect is a folder with these doors, joined by one `Dialect` (so the type checker names a missing one;
+`tests/dialects/test_conformance.py` holds each to what is promised here).
 Everything is pure: bytes and objects in, bytes and objects out; the clock and the ids come in through `Asker`
 and `Target`, so equal input gives equal output.
 
@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ds2api.dialects.splice import with_model
 from ds2api.universal.embeddings import EmbeddingRequest, Embeddings
 from ds2api.universal.envelope import Sealer
-from ds2api.universal.errors import Error
+from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.events import Delta, Event
 from ds2api.universal.losses import Loss, LossPolicy
 from ds2api.universal.request import Request
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnswerKeeper", "Around", "Asker", "Decoder", "Dialect", "Embedder", "Encoder", "ModelInfo", "Operation",
-    "Outgoing", "Peek", "Route", "Tap", "Target", "TokenCounter", "WrittenError",
+    "Outgoing", "Peek", "Route", "Tap", "Target", "TokenCounter", "WrittenError", "tap_of",
 ]  # fmt: skip
 
 Headers = Sequence[tuple[str, str]]
@@ -315,99 +316,112 @@ class AnswerKeeper(Protocol):
         ...
 
 
-class Dialect(Protocol):
-    """One wire protocol, both ways. `name` is the word of the configuration ("chat", "messages")."""
+class Rewrite(Protocol):
+    def __call__(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes: ...
+
+
+class MakeTap(Protocol):
+    def __call__(self, *, strip_usage: bool) -> Tap: ...
+
+
+def tap_of(tap: Callable[[], Tap]) -> MakeTap:
+    """For a dialect whose usage comes unasked, so that there is never one to take out."""
+
+    def make(*, strip_usage: bool) -> Tap:
+        return tap()
+
+    return make
+
+
+def _exchange_model(raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
+    return with_model(raw, body, model)
+
+
+def _nothing_there(path: str) -> bytes:
+    raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, f"there is nothing at {path[:200]!r}"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One wire protocol, both ways: what is said of it, and its doors, each a function of the room that does it.
+    `name` is the word of the configuration ("chat", "messages")."""
 
     name: str
     version_prefix: str  # what a base URL without a version gets: "/v1"
     generate_path: str  # after the prefix: "/chat/completions"
-    stream_type: str  # content-type of a provider's streams
-    request_id_header: str  # where its clients look for the provider's id: "x-request-id"
+    stream_type: str = "text/event-stream"  # content-type of a provider's streams
+    request_id_header: str = "x-request-id"  # where its clients look for the provider's id
     routes: tuple[Route, ...]  # the paths that its clients ask for
-    token_counter: TokenCounter | None  # None: there is no such question in this dialect
-    embedder: Embedder | None  # likewise
-    proves_text: bool  # whether a text may be proved by itself, without a thought before it
-    answer_keeper: AnswerKeeper | None  # likewise
+    token_counter: TokenCounter | None = None  # None: there is no such question in this dialect
+    embedder: Embedder | None = None  # likewise
+    answer_keeper: AnswerKeeper | None = None  # likewise
+    proves_text: bool = False  # whether a text may be proved by itself, without a thought before it
 
-    def claims(self, headers: Mapping[str, str], query: str) -> bool:
-        """Whether a request on a path that several dialects have is surely from a client of this one."""
-        ...
+    claims: Callable[[Mapping[str, str], str], bool] = lambda headers, query: False
+    """Whether a request on a path that several dialects have is surely from a client of this one."""
 
-    def peek(self, body: dict[str, Any], path: str) -> Peek:
-        """What routing needs. Raises `Problem` (path of the field) for wrong types of what it reads, a missing
-        model included."""
-        ...
+    peek: Callable[[dict[str, Any], str], Peek]
+    """What routing needs of (body, path). Raises `Problem` (path of the field) for wrong types of what it reads, a
+    missing model included."""
 
-    def must_ask_usage(self, flavour: str) -> bool:
-        """Whether a stream tells its usage only when asked, and a server of this flavour takes the question."""
-        ...
+    must_ask_usage: Callable[[str], bool] = lambda flavour: False
+    """Whether a stream tells its usage only when asked, and a server of this flavour takes the question."""
 
-    def wants_thoughts(self, flavour: str) -> bool:
-        """Whether a provider of this flavour wants the text of its own earlier thoughts again, proved or not."""
-        ...
+    wants_thoughts: Callable[[str], bool] = lambda flavour: False
+    """Whether a provider of this flavour wants the text of its own earlier thoughts again, proved or not."""
 
-    def fits(self, body: dict[str, Any], target: Target) -> bool:
-        """Whether a provider of the target's flavour takes a request of this dialect as its client wrote it. False
-        where the flavour is known to refuse it: it is then written anew."""
-        ...
+    fits: Callable[[dict[str, Any], Target], bool] = lambda body, target: True
+    """Whether a provider of the target's flavour takes a request of this dialect as its client wrote it. False where
+    the flavour is known to refuse it: it is then written anew."""
 
-    def relay_path(self, path: str, model: str) -> str:
-        """Where a relayed request goes, after the version prefix: the client's own path, with the provider's name
-        of the model where it is said there."""
-        ...
+    relay_path: Callable[[str, str], str]
+    """Where a relayed request goes (path, model), after the version prefix: the client's own path, with the provider's
+    name of the model where it is said there."""
 
-    def rewrite(self, raw: bytes, body: dict[str, Any], model: str, *, ask_usage: bool) -> bytes:
-        """The relayed body: `raw` with the value of `model` exchanged and, with `ask_usage`, what makes the
-        provider report usage; every other byte as it came. `body` is `raw`, parsed."""
-        ...
+    rewrite: Rewrite = _exchange_model
+    """The relayed body: `raw` with the value of `model` exchanged and, with `ask_usage`, what makes the provider
+    report usage (nothing where it always does); every other byte as it came. `body` is `raw`, parsed."""
 
-    def read_request(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
-        """A client's request. Raises `Problem` naming the field's path; unknown fields land in `extra`."""
-        ...
+    read_request: Callable[[dict[str, Any], Mapping[str, str], str], Request]
+    """A client's request (body, headers, path). Raises `Problem` naming the field's path; unknown fields land in
+    `extra`."""
 
-    def write_request(self, request: Request, target: Target) -> Outgoing:
-        """The same for a provider. Raises `Problem` for what cannot be carried, reports the rest as losses.
-        `model` comes first in the body; equal requests give equal bytes."""
-        ...
+    write_request: Callable[[Request, Target], Outgoing]
+    """The same for a provider. Raises `Problem` for what cannot be carried, reports the rest as losses. `model` comes
+    first in the body; equal requests give equal bytes."""
 
-    def relay_headers(self, headers: Mapping[str, str], target: Target) -> list[tuple[str, str]]:
-        """Which of a client's own headers a relayed request carries on (`anthropic-beta`, …)."""
-        ...
+    relay_headers: Callable[[Mapping[str, str], Target], list[tuple[str, str]]] = lambda headers, target: []
+    """Which of a client's own headers a relayed request carries on (`anthropic-beta`, …)."""
 
-    def read_response(self, body: dict[str, Any]) -> Response:
-        """A provider's whole answer. Raises `Problem` (UPSTREAM_BROKEN, or the provider's error under a 200)."""
-        ...
+    read_response: Callable[[dict[str, Any]], Response]
+    """A provider's whole answer. Raises `Problem` (UPSTREAM_BROKEN, or the provider's error under a 200)."""
 
-    def read_usage(self, body: dict[str, Any]) -> Usage | None:
-        """All that relaying wants to know of a provider's whole answer: its usage, and whether it is an answer
-        at all. Raises `Problem` as `read_response` does for an error under a 200 and for what is no answer."""
-        ...
+    read_usage: Callable[[dict[str, Any]], Usage | None]
+    """All that relaying wants to know of a provider's whole answer: its usage, and whether it is an answer at all.
+    Raises `Problem` as `read_response` does for an error under a 200 and for what is no answer."""
 
-    def write_response(self, response: Response, asker: Asker) -> tuple[bytes, list[Loss]]:
-        """The same for a client, and what it could not carry."""
-        ...
+    write_response: Callable[[Response, Asker], tuple[bytes, list[Loss]]]
+    """The same for a client, and what it could not carry."""
 
-    def decoder(self, flavour: str = "") -> Decoder: ...
+    decoder: Callable[[], Decoder]
+    """For all flavours."""
 
-    def encoder(self, asker: Asker) -> Encoder: ...
+    encoder: Callable[[Asker], Encoder]
 
-    def tap(self, *, strip_usage: bool) -> Tap:
-        """`strip_usage`: the usage chunk was asked for by the gateway alone and is taken out again."""
-        ...
+    tap: MakeTap
+    """`strip_usage`: the usage chunk was asked for by the gateway alone and is taken out again."""
 
-    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
-        """A provider's error answer, whatever its shape: total, never raises. `fault` and `kind` are this
-        dialect's reading; `status`, `code`, `type`, `message`, `param`, `details` are what was said."""
-        ...
+    read_error: Callable[[int, Mapping[str, str], bytes], Error]
+    """A provider's error answer (status, headers, body), whatever its shape: total, never raises. `fault` and `kind`
+    are this dialect's reading; `status`, `code`, `type`, `message`, `param`, `details` are what was said."""
 
-    def write_error(self, error: Error, request_id: str) -> WrittenError:
-        """Total over `Kind`. Includes `retry-after` (and its kin) where `retry_after_s` is known."""
-        ...
+    write_error: Callable[[Error, str], WrittenError]
+    """Total over `Kind`; with the request's id. Includes `retry-after` (and its kin) where `retry_after_s` is known."""
 
-    def write_models(self, models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes: ...
+    write_models: Callable[[Sequence[ModelInfo], Mapping[str, str], str], bytes]
+    """The list that the query of a path asks for."""
 
-    def write_model(self, model: ModelInfo, path: str) -> bytes: ...
+    write_model: Callable[[ModelInfo], bytes]
 
-    def write_note(self, path: str) -> bytes:
-        """The answer to an operation "note". Raises `Problem` (NOT_FOUND) in a dialect that has none."""
-        ...
+    write_note: Callable[[str], bytes] = _nothing_there
+    """The answer to an operation "note". Raises `Problem` (NOT_FOUND) in a dialect that has none."""

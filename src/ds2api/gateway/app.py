@@ -161,7 +161,7 @@ class App:
         if found is None:
             house.routes.resolve(wanted, caller)  # says which names are near, if it is unknown
             found = house.catalogue.info(wanted, "ds2api")
-        self._served(incoming, record, dialect.write_model(found, target))
+        self._served(incoming, record, dialect.write_model(found))
 
     def _served(self, incoming: Incoming, record: ExchangeRecord, body: bytes) -> None:
         record.status, record.ending = 200, Ending.SERVED

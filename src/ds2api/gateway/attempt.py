@@ -290,13 +290,13 @@ class Attempt:
     def _lane(self, encoder: Encoder, course: Course | None) -> Lane:
         if self._is_relay:
             return Relay(self._dialect.tap(strip_usage=self._asks_usage), encoder)
-        return Translate(self._dialect.decoder(self._endpoint.flavour), encoder, course, self._so_far)
+        return Translate(self._dialect.decoder(), encoder, course, self._so_far)
 
     async def _gather(self, answer: Answer, course: Course | None) -> Usage | None:
         """The client wants one piece, the provider streams."""
         self._answer.record.lane = "gather"
         gathered = _Gathered(course)
-        decoder = self._dialect.decoder(self._endpoint.flavour)
+        decoder = self._dialect.decoder()
         idle = self._house.wheel.after(self._event_idle_s, lambda: gathered.fail(idle_error(self._event_idle_s)))
 
         def on_data(data: bytes) -> None:

@@ -158,7 +158,7 @@ def test_model_lists_have_pages_that_the_sdk_reads() -> None:
     listed = list(client(200, "application/json", DIALECT.write_models(models, {}, "")).models.list())
     assert (listed[0].name, listed[0].input_token_limit, listed[0].thinking) == ("models/m0", 9, True)
     assert "generateContent" in (listed[0].supported_actions or [])
-    one = client(200, "application/json", DIALECT.write_model(models[0], "")).models.get(model="m0")
+    one = client(200, "application/json", DIALECT.write_model(models[0])).models.get(model="m0")
     assert one.name == "models/m0"
     for query in ({"pageSize": "-1"}, {"pageToken": "x"}):
         with pytest.raises(Problem):

@@ -71,7 +71,7 @@ def test_page_that_means_nothing_is_refused(name: str, value: str) -> None:
 
 
 def test_one_model_has_the_shape_of_an_entry() -> None:
-    entry = json.loads(DIALECT.write_model(ModelInfo("m", "o", 0, "The Model"), ""))
+    entry = json.loads(DIALECT.write_model(ModelInfo("m", "o", 0, "The Model")))
     assert entry == {
         "type": "model",
         "id": "m",

@@ -175,11 +175,11 @@ def test_r173_editors_find_what_they_look_for() -> None:
         ("fast", 0, 131_072),
         ("qwen3:8b", 0, 40_960),
     ]
-    shown = answered(200, DIALECT.write_model(MODELS[0], "/api/show")).show("fast")
+    shown = answered(200, DIALECT.write_model(MODELS[0])).show("fast")
     assert shown.capabilities == ["completion", "tools", "vision", "thinking"]
     assert shown.modelinfo is not None
     assert shown.modelinfo[f"{shown.modelinfo['general.architecture']}.context_length"] == 131_072
-    assert answered(200, DIALECT.write_model(MODELS[1], "/api/show")).show("q").capabilities == ["completion", "tools"]
+    assert answered(200, DIALECT.write_model(MODELS[1])).show("q").capabilities == ["completion", "tools"]
     version = json.loads(DIALECT.write_note("/api/version"))["version"]
     assert tuple(map(int, version.split("."))) >= (0, 6, 4)
     with pytest.raises(Problem):

@@ -72,7 +72,7 @@ def test_small_doors() -> None:
     assert dialect.fits({}, Target("p", "m"))
     assert dialect.relay_headers({"openai-beta": "x", "cookie": "y"}, Target("p", "m")) == [("openai-beta", "x")]
     listed = json.loads(dialect.write_models([ModelInfo("m", "o", 1)], {}, "/v1/models"))
-    assert listed == {"object": "list", "data": [json.loads(dialect.write_model(ModelInfo("m", "o", 1), "/"))]}
+    assert listed == {"object": "list", "data": [json.loads(dialect.write_model(ModelInfo("m", "o", 1)))]}
     with pytest.raises(Problem):
         dialect.write_note("/")
 

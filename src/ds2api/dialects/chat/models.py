@@ -81,7 +81,7 @@ def capabilities_of(model: str, overrides: Mapping[str, Any] | None = None) -> C
     return found
 
 
-def written_models(models: Sequence[ModelInfo]) -> bytes:
+def written_models(models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes:
     """OpenAI's list (`SyncPage`: one page, no cursor)."""
     return jsons.dump({"object": "list", "data": [_entry(model) for model in models]})
 

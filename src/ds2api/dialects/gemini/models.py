@@ -19,7 +19,7 @@ _EMBEDS = ["embedContent", "batchEmbedContents"]
 _GENERATES = ["generateContent", "streamGenerateContent", "countTokens"]
 
 
-def written_models(models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes:
+def written_models(models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes:
     """One page. Raises `Problem` for a size or a token that means nothing; a size above the most is the most."""
     size = min(_number(query, "pageSize") or _DEFAULT_SIZE, _MOST)
     start = _number(query, "pageToken")

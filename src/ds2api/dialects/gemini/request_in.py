@@ -6,6 +6,7 @@ universal word is `extra`, by its dotted place; what nobody could do without is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ds2api import jsons
@@ -38,7 +39,7 @@ _GRAVE = frozenset({"continuationToken", "generationConfig.responseMimeType"})
 _QUIET = frozenset({"toolConfig.includeServerSideToolInvocations"})
 
 
-def read_request(body: dict[str, Any], path: str) -> Request:
+def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
     """Raises `Problem` naming the field."""
     twice = jsons.first_duplicate(body, levels=3)
     if twice is not None:

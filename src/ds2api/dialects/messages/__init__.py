@@ -10,8 +10,6 @@ Both API versions are spoken (``2023-06-01``, ``2026-10-21``): they differ in wh
 
 from __future__ import annotations
 
-from ds2api.dialects.messages.dialect import MessagesDialect
+from ds2api.dialects.messages.dialect import DIALECT
 
-__all__ = ["DIALECT", "MessagesDialect"]
-
-DIALECT = MessagesDialect()
+__all__ = ["DIALECT"]

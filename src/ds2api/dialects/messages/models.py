@@ -20,7 +20,7 @@ _DEFAULT_LIMIT = 20  # platform.claude.com, "List models"
 _MOST = 1000
 
 
-def write_models(models: Sequence[ModelInfo], query: Mapping[str, str]) -> bytes:
+def write_models(models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes:
     """One page. Raises `Problem` for a `limit` or a cursor that means nothing."""
     limit = _limit(query.get("limit"))
     ids = [model.id for model in models]

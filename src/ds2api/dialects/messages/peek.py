@@ -24,7 +24,7 @@ _MEDIA = ("image", "document")
 _SAID_CHARACTERS = 65_536
 
 
-def peek(body: dict[str, Any]) -> Peek:
+def peek(body: dict[str, Any], path: str) -> Peek:
     """Raises `Problem` for a missing model and for wrong types of what is read here."""
     if "model" not in body:
         raise Problem.bad_request("model: required, a string", "model")

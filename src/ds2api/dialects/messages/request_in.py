@@ -14,6 +14,7 @@ from typing import Any
 from ds2api import jsons
 from ds2api.dialects.messages.fields import BlockFields
 from ds2api.dialects.messages.parts_in import extra_of, read_cache, read_content
+from ds2api.dialects.messages.token_count import PATH as COUNT_PATH
 from ds2api.dialects.reading import at, kind_of, shown, text_of
 from ds2api.universal.errors import Problem
 from ds2api.universal.parts import Extra
@@ -40,8 +41,9 @@ _PATHS = {
 }
 
 
-def read_request(body: dict[str, Any], headers: Mapping[str, str], *, counts_only: bool = False) -> Request:
-    """`counts_only`: the body of a token count, which has no output limit. Raises `Problem` naming the path."""
+def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
+    """Raises `Problem` naming the field. The body of a token count (by its path) has no output limit."""
+    counts_only = path.partition("?")[0].endswith(COUNT_PATH)
     twice = jsons.first_duplicate(body, levels=3)
     if twice is not None:
         raise Problem.bad_request(f"{twice}: this key stands twice in its object; once is accepted", twice)

@@ -3,7 +3,7 @@ the like depend on a provider that nobody is asked here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ds2api import jsons
@@ -15,7 +15,7 @@ _CONTEXT_TOKENS = 131_072  # what most hosted models of two years take; clients 
 _ABILITIES = ("tools", "vision", "thinking")  # where nobody said: a client offers no tools to a model without the word
 
 
-def write_models(models: Sequence[ModelInfo]) -> bytes:
+def write_models(models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes:
     return jsons.dump({"object": "list", "data": [_card(model) for model in models]})
 
 

@@ -7,14 +7,15 @@ every model counts as loaded, since none has to be.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import ModelInfo
 from ds2api.dialects.ollama.answer_lines import written_created
+from ds2api.universal.errors import Error, Fault, Kind, Problem
 
-__all__ = ["write_model", "write_models", "write_version"]
+__all__ = ["write_model", "write_models", "write_note"]
 
 # Editors refuse a server that is older than what they need (VS Code asks for 0.6.4); this is the first release that
 # speaks all of what is spoken here: degrees of thinking, ids of calls, log-probabilities.
@@ -25,7 +26,7 @@ _ABILITIES = ("tools", "vision", "thinking")  # where nobody said: an editor off
 _NEVER = "2100-01-01T00:00:00Z"  # loaded for good
 
 
-def write_models(models: Sequence[ModelInfo], path: str) -> bytes:
+def write_models(models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes:
     """`/api/tags`, or `/api/ps`."""
     is_running = path.partition("?")[0].rstrip("/").endswith("/ps")
     entries = [_entry(model) for model in models]
@@ -59,7 +60,10 @@ def write_model(model: ModelInfo) -> bytes:
     )
 
 
-def write_version() -> bytes:
+def write_note(path: str) -> bytes:
+    """`/api/version`. Raises `Problem` for any other path."""
+    if not path.partition("?")[0].rstrip("/").endswith("/version"):
+        raise Problem(Error(Fault.REQUEST, Kind.NOT_FOUND, f"there is nothing at {path[:200]!r}"))
     return jsons.dump({"version": _VERSION})
 
 

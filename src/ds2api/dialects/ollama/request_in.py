@@ -7,6 +7,7 @@ that it was one. The SDKs write what was not said as "", [] or false: that count
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ds2api import jsons
@@ -34,7 +35,7 @@ def is_generate(path: str) -> bool:
     return path.partition("?")[0].rstrip("/").endswith("/generate")
 
 
-def read_request(body: dict[str, Any], path: str) -> Request:
+def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
     """The whole request. Raises `Problem` naming the field; two equal keys are refused down to the third level."""
     twice = jsons.first_duplicate(body, levels=3)
     if twice is not None:

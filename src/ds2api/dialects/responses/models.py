@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ds2api import jsons
@@ -11,7 +11,7 @@ from ds2api.dialects.contract import ModelInfo
 __all__ = ["written_model", "written_models"]
 
 
-def written_models(models: Sequence[ModelInfo]) -> bytes:
+def written_models(models: Sequence[ModelInfo], query: Mapping[str, str], path: str) -> bytes:
     return jsons.dump({"object": "list", "data": [_entry(model) for model in models]})
 
 

@@ -26,7 +26,7 @@ _MEDIA = frozenset({"input_image", "input_file", "input_audio"})
 _TEXTS = ("text", "refusal", "arguments")
 
 
-def peek(body: dict[str, Any]) -> Peek:
+def peek(body: dict[str, Any], path: str) -> Peek:
     """See `contract.Dialect.peek`."""
     if "model" not in body:
         raise Problem.bad_request("model: required, the name of a model", "model")

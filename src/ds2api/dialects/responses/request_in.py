@@ -14,6 +14,7 @@ from ds2api import jsons
 from ds2api.dialects.reading import Fields, texts_of
 from ds2api.dialects.responses.items_in import read_input
 from ds2api.dialects.responses.origin import NAME, came_from
+from ds2api.dialects.responses.token_count import PATH as COUNT_PATH
 from ds2api.dialects.responses.tools_in import namespaces_of, read_choice, read_tools
 from ds2api.universal.errors import Problem
 from ds2api.universal.parts import Extra, Text
@@ -40,8 +41,9 @@ _PATHS = {
 }
 
 
-def read_request(body: dict[str, Any], *, counts_only: bool = False) -> Request:
-    """`counts_only`: the body of a token count. Raises `Problem` naming the field."""
+def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
+    """Raises `Problem` naming the field. The body of a token count (by its path) may have no input."""
+    counts_only = path.partition("?")[0].endswith(COUNT_PATH)
     twice = jsons.first_duplicate(body, levels=3)
     if twice is not None:
         raise Problem.bad_request(f"{twice}: stands twice in the same object; send it once", twice)
