@@ -19,7 +19,7 @@ from bench.pool.schedulers import Ideal, Scheduler
 from bench.pool.traffic import Turn, ideal_work
 from ds2api.accounts import Ask, Candidate, Grant, Lease, Pool, Refused, Ticket, judge, read_announced
 from ds2api.dialects.registry import DIALECTS
-from ds2api.gateway.attempts import Attempts, GiveUp, TryAccount
+from ds2api.gateway.attempts import Attempts, GiveUp, TryAccount, first_step
 from ds2api.gateway.settings import Retries
 from ds2api.universal.usage import Usage
 
@@ -43,7 +43,7 @@ class _Exchange:
         self.attempts = attempts
         self.deadline = deadline
         self.owner = owner
-        self.step: TryAccount | GiveUp = attempts.first()
+        self.step: TryAccount | GiveUp = first_step(len(attempts.providers))
         self.ticket: Ticket | None = None
         self.lease: Lease | None = None
         self.work: Work | None = None  # while it is at the provider
@@ -139,7 +139,6 @@ class Simulation:
             self._give_up(exchange, answer.kind.value)
             return
         exchange.lease = answer
-        exchange.attempts.begun()
         self.figures.late[answer.account.id] += answer.account.id in self._dead
         self._later(self.now + self._random.uniform(*self._network_s), lambda: self._reach(exchange, answer))
 

@@ -132,6 +132,6 @@ async def test_the_operator_takes_an_account_out_and_brings_it_back() -> None:
 async def test_a_hedge_never_stands_in_line() -> None:
     door = admission()
     assert isinstance(await door.acquire(ask()), Lease)
-    assert door.acquire_now(replace(ask(), spare_only=True)) is None
+    assert isinstance(door.at_once(replace(ask(), spare_only=True)), Refused)
     assert door.pool.waiting == 0
     door.close()

@@ -11,6 +11,7 @@ import ds2api
 from ds2api.gateway.app import App
 from ds2api.gateway.callers import key_hash
 from ds2api.wire.headers import Headers
+from ds2api.wire.heads import Learned
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +26,7 @@ class Asked:
     def __init__(self, path: str, peer: str = "127.0.0.1", key: str = "", method: str = "GET") -> None:
         self.method, self.path, self.query, self.peer = method, path, "", peer
         self.headers = Headers([("authorization", f"Bearer {key}")] if key else [])
+        self.learned = Learned()
         self.status = 0
         self.body: Any = None
 

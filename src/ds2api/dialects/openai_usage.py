@@ -17,19 +17,20 @@ __all__ = ["read_usage", "written_usage"]
 
 # Where it stands beside the details, or in place of them: DeepSeek, Moonshot and Hugging Face, Mistral (recorded).
 _CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+_NAMED_CACHED = frozenset(_CACHED)
 
 
 def read_usage(block: dict[str, Any], dialect: str) -> Usage:
     """The counters of `block`. Total: whatever is no whole number is not known."""
     prompt = _count(block, "prompt_tokens")
     completion = _count(block, "completion_tokens")
-    prompt_details = _details(block, "prompt_tokens_details")
-    completion_details = _details(block, "completion_tokens_details")
-    cached = _count(prompt_details, "cached_tokens")
-    if cached is None:
+    cached = written = reasoning = None
+    if isinstance(details := block.get("prompt_tokens_details"), dict):
+        cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+    if isinstance(details := block.get("completion_tokens_details"), dict):
+        reasoning = _count(details, "reasoning_tokens")
+    if cached is None and not _NAMED_CACHED.isdisjoint(block):
         cached = next((one for name in _CACHED if (one := _count(block, name)) is not None), None)
-    written = _count(prompt_details, "cache_write_tokens")
-    reasoning = _count(completion_details, "reasoning_tokens")
     total = _count(block, "total_tokens")
     if total is not None and prompt is not None and completion is not None and total > prompt + completion:
         # More than the sum: what was thought is outside of the completion. xAI names it, Google does not.
@@ -73,8 +74,3 @@ def written_usage(usage: Usage, dialect: str) -> dict[str, Any]:
 def _count(block: dict[str, Any], name: str) -> int | None:
     value = block.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _details(block: dict[str, Any], name: str) -> dict[str, Any]:
-    value = block.get(name)
-    return value if isinstance(value, dict) else {}

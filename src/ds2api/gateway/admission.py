@@ -25,14 +25,15 @@ class Admission:
         self._waiting: dict[Ticket, asyncio.Future[Lease | Refused]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def acquire(self, ask: Ask) -> Lease | Refused:
-        """Wait for an account, at most until `ask.deadline`.
+    def at_once(self, ask: Ask) -> Lease | Ticket | Refused:
+        """An account if there is one; a ticket is for `wait`, which must follow in this very call."""
+        return self.pool.acquire(ask, self.now())
+
+    async def wait(self, answer: Ticket) -> Lease | Refused:
+        """Wait for an account, at most until the ask's deadline.
 
         Cancelled while waiting it leaves the line; a lease that was granted in that very moment goes back.
         """
-        answer = self.pool.acquire(ask, self.now())
-        if not isinstance(answer, Ticket):
-            return answer
         granted: asyncio.Future[Lease | Refused] = asyncio.get_running_loop().create_future()
         self._waiting[answer] = granted
         self._set_timer()
@@ -48,10 +49,10 @@ class Admission:
             self._waiting.pop(answer, None)
             self.pool.cancel(answer)
 
-    def acquire_now(self, ask: Ask) -> Lease | None:
-        """An account for an ask that never stands in line (`Ask.spare_only`)."""
-        answer = self.pool.acquire(ask, self.now())
-        return answer if isinstance(answer, Lease) else None
+    async def acquire(self, ask: Ask) -> Lease | Refused:
+        """`at_once`, or else `wait`."""
+        answer = self.at_once(ask)
+        return await self.wait(answer) if isinstance(answer, Ticket) else answer
 
     def hear(self, lease: Lease, announced: Announced) -> None:
         """The provider has accepted the attempt; see `Pool.hear`."""

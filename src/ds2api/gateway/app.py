@@ -15,7 +15,7 @@ from ds2api.gateway import admin
 from ds2api.gateway.browsers import answer_fields, check_page, is_this_machine, preflight_fields
 from ds2api.gateway.doors import Door, Doors
 from ds2api.gateway.endings import Ending
-from ds2api.gateway.exchange import Exchange
+from ds2api.gateway.exchange import Exchange, Visit
 from ds2api.gateway.failures import client_error
 from ds2api.gateway.house import House
 from ds2api.records import ExchangeRecord
@@ -52,33 +52,45 @@ class App:
         began_at = house.now()
         record = ExchangeRecord("req_" + house.new_id(), incoming.method, incoming.path[:200], incoming.peer)
         try:
-            self._check_page(incoming)
-            if incoming.method == "OPTIONS":
-                self._tell_options(incoming, record)
-                return
-            if self._answer_itself(incoming, record):
-                return
-            if incoming.path.startswith(admin.PREFIX):
-                self._served(incoming, record, await admin.administer(house, incoming))
-                return
-            if incoming.path.startswith(_PROVIDERS):
+            visit = incoming.learned.value
+            if not isinstance(visit, Visit) or visit.house is not house:
+                visit = await self._received(incoming, record, began_at)
+            if visit is not None:
+                record.client_dialect = visit.door.dialect.name
+                incoming.extra_fields = visit.answer_fields
                 house.load.check()
-                await self._pass(incoming, record, began_at)
-                return
-            door = self._doors.find(incoming.method, incoming.path, incoming.headers, incoming.query)
-            record.client_dialect = door.dialect.name
-            if door.operation in ("models", "model"):
-                await self._models(incoming, record, door)
-            elif door.operation == "note":  # a version, which asks for no key: editors look for it before they have one
-                self._served(incoming, record, door.dialect.write_note(incoming.target))
-            else:
-                house.load.check()
-                await Exchange(house, incoming, door, record, began_at).run()
+                await Exchange(visit, incoming, record, began_at).run()
         except Problem as problem:
             self._refused(incoming, record, problem.error)
         finally:
             record.total_s = house.now() - began_at
             house.log.exchange(record)
+
+    async def _received(self, incoming: Incoming, record: ExchangeRecord, began_at: float) -> Visit | None:
+        """Whose request this is and what for, as far as its head tells; None where that was all, and it is answered."""
+        house = self.house
+        self._check_page(incoming)
+        if incoming.method == "OPTIONS":
+            self._tell_options(incoming, record)
+            return None
+        if self._answer_itself(incoming, record):
+            return None
+        if incoming.path.startswith(admin.PREFIX):
+            self._served(incoming, record, await admin.administer(house, incoming))
+            return None
+        if incoming.path.startswith(_PROVIDERS):
+            house.load.check()
+            await self._pass(incoming, record, began_at)
+            return None
+        door = self._doors.find(incoming.method, incoming.path, incoming.headers, incoming.query)
+        record.client_dialect = door.dialect.name
+        if door.operation in ("models", "model"):
+            await self._models(incoming, record, door)
+            return None
+        if door.operation == "note":  # a version, which asks for no key: editors look for it before they have one
+            self._served(incoming, record, door.dialect.write_note(incoming.target))
+            return None
+        return Visit(house, door, incoming.extra_fields)
 
     def refuse(self, method: str, target: str, error: PeerError) -> tuple[int, list[tuple[str, str]], bytes]:
         """The wire's own error, in the shape of the path's dialect. The status stays the wire's."""
@@ -146,7 +158,8 @@ class App:
         if any(segment in (".", "..") for segment in re.split(r"[/\\]", unquote(path))):
             raise Problem.bad_request("a path that is passed on holds no `.` or `..`")
         door = Door(DIALECTS[next(iter(provider.endpoints.values())).dialect], "relay")
-        await Exchange(house, incoming, door, record, began_at).pass_on(provider, "/" + path)
+        visit = Visit(house, door, incoming.extra_fields)
+        await Exchange(visit, incoming, record, began_at).pass_on(provider, "/" + path)
 
     async def _models(self, incoming: Incoming, record: ExchangeRecord, door: Door) -> None:
         house, dialect, target = self.house, door.dialect, incoming.target

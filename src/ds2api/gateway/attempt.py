@@ -18,9 +18,9 @@ from ds2api.accounts import Lease
 from ds2api.dialects.contract import Asker, Dialect, Encoder, Outgoing
 from ds2api.dialects.proofs import refuses_proofs, without_proofs
 from ds2api.dialects.registry import DIALECTS
-from ds2api.gateway.call import Call, served_by
 from ds2api.gateway.client_answer import ClientAnswer
 from ds2api.gateway.client_request import ClientRequest
+from ds2api.gateway.contact import Contact
 from ds2api.gateway.course import Course, Step
 from ds2api.gateway.failures import AttemptFailed, attempt_failed, connection_failed, idle_error
 from ds2api.gateway.house import House
@@ -51,9 +51,9 @@ class Attempt:
     """One try of `request` at `place`, on the account of `lease`."""
 
     __slots__ = (
-        "_answer", "_asks_usage", "_call", "_cut", "_dialect", "_endpoint", "_finder", "_house", "_incoming",
-        "_is_relay", "_joint", "_lease", "_listener", "_new_losses", "_place", "_provider", "_request", "_so_far",
-        "_streams", "_target", "_unproved",
+        "_answer", "_asks_usage", "_contact", "_cut", "_dialect", "_finder", "_house", "_incoming", "_is_relay",
+        "_joint", "_lease", "_listener", "_new_losses", "_place", "_provider", "_request", "_so_far", "_streams",
+        "_target", "_unproved",
     )  # fmt: skip
 
     def __init__(
@@ -70,20 +70,20 @@ class Attempt:
         self._request = request
         self._answer = answer
         self._place = place
-        self._provider = place.provider
+        self._provider = provider = place.provider
         self._lease = lease
-        self._endpoint = place.provider.endpoint_for(request.dialect.name)
-        self._dialect: Dialect = DIALECTS[self._endpoint.dialect]
-        self._target = place.target(self._endpoint.flavour, lease.account.tag, house.sealer)
+        endpoint = provider.endpoint_for(request.dialect.name)
+        self._contact: Contact = house.contacts.find(house, place, endpoint, lease.account)
+        self._dialect: Dialect = self._contact.dialect
+        self._target = self._contact.target
         self._finder: CallFinder | None = None
         self._unproved: tuple[Request, list[Loss]] | None = None  # what is sent in place of a request that was refused
         self._new_losses: list[Loss] = []  # that the client has not heard of
         self._cut = answer.cut
         self._so_far = SoFar(self._cut) if self._cut is not None or wants_rescue(request, place) else None
-        self._joint = None if self._cut is None else Joint(self._cut, echoes=echoes(self._endpoint))
-        self._call = Call(house, place.provider, self._endpoint, lease, answer.record)
+        self._joint = None if self._cut is None else Joint(self._cut, echoes=echoes(endpoint))
         peek = request.peek
-        self._streams = place.provider.streams(peek.stream)
+        self._streams = provider.streams(peek.stream)
         # A request that carries an envelope of ours must be opened first: no provider knows what to do with one.
         self._is_relay = (
             self._dialect is request.dialect
@@ -97,36 +97,40 @@ class Attempt:
         )
         self._listener = None if self._is_relay else self._new_listener()
         # The gateway alone wants it: what comes of it is taken out again.
-        self._asks_usage = peek.stream and not peek.wants_usage and self._dialect.must_ask_usage(self._endpoint.flavour)
+        self._asks_usage = peek.stream and not peek.wants_usage and self._dialect.must_ask_usage(endpoint.flavour)
         record = answer.record
         record.lane = "relay" if self._is_relay else "translate"
         record.account = lease.account.id
         record.upstream_dialect = self._dialect.name
-        record.target = f"{place.provider.name}/{place.model}"
-        answer.served_by = served_by(place, lease)
+        record.target = self._contact.shown_target
+        answer.served_by = self._contact.served_by
 
     def _new_listener(self) -> Listener:
         return Listener(
             self._target,
-            wants_thoughts=self._dialect.wants_thoughts(self._endpoint.flavour),
+            wants_thoughts=self._dialect.wants_thoughts(self._contact.endpoint.flavour),
             hears_text=self._dialect.proves_text,
         )
 
     async def run(self) -> Usage | None:
         """Bring the answer to the client. Raises `AttemptFailed`, and `Problem` where the request itself cannot
-        be carried to this target.
-
-        A provider that refuses the conversation for the proofs of reasoning in it is asked once more without them:
-        the client cannot mend its history, and each later turn would fail alike (R083)."""
+        be carried to this target."""
         try:
             return await self._send()
         except AttemptFailed as failure:
-            if not self._answer.content_sent and self._cut is None and refuses_proofs(failure.error):
-                self._unproved = self._without_proofs()
-            if self._unproved is None:
+            if not self._is_mended(failure):
                 raise
-            self._answer.record.tried.append(f"{self._lease.account.id}: {failure.verdict.reason}, proofs left out")
         return await self._send()
+
+    def _is_mended(self, failure: AttemptFailed) -> bool:
+        """A provider that refuses the conversation for the proofs of reasoning in it is asked once more without them:
+        the client cannot mend its history, and each later turn would fail alike (R083)."""
+        if self._answer.content_sent or self._cut is not None or not refuses_proofs(failure.error):
+            return False
+        self._unproved = self._without_proofs()
+        if self._unproved is not None:
+            self._answer.record.tried.append(f"{self._lease.account.id}: {failure.verdict.reason}, proofs left out")
+        return self._unproved is not None
 
     def _without_proofs(self) -> tuple[Request, list[Loss]] | None:
         """None where there are none to leave out, where that may not be, or where the request can only be relayed."""
@@ -143,8 +147,8 @@ class Attempt:
         self._new_losses = [loss for loss in outgoing.losses if loss not in known]
         self._answer.losses = known + self._new_losses
         accept = f"{self._dialect.stream_type}, application/json" if self._streams else "application/json"
-        answer = await self._call.send(
-            outgoing.path, outgoing.headers, outgoing.body, model=self._place.model, accept=accept
+        answer = await self._contact.send(
+            self._lease, self._answer.record, outgoing.path, outgoing.headers, outgoing.body, accept=accept
         )
         course = self._course(outgoing)
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -157,7 +161,7 @@ class Attempt:
                 raise
         try:
             if answer.status >= 300:
-                raise await self._call.failure_of(answer, self._dialect)
+                raise await self._contact.failure_of(answer, self._dialect)
             if self._cut is not None:
                 raise attempt_failed(_NO_STREAM, self._provider.name)
             return await (self._gather(answer, course) if is_stream else self._whole(answer, course))

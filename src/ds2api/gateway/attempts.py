@@ -22,12 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ds2api.accounts import Scope, Verdict
 from ds2api.gateway.settings import Retries
 from ds2api.universal.errors import Error
 
-__all__ = ["Attempts", "GiveUp", "TryAccount"]
+__all__ = ["Attempts", "GiveUp", "TryAccount", "first_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class GiveUp:
     error: Error
 
 
+@lru_cache(64)
+def first_step(target_count: int) -> TryAccount:
+    """Before anything was tried."""
+    return TryAccount(tuple(range(target_count)))
+
+
 @dataclass(slots=True)
 class Attempts:
     """The attempts of one exchange. `providers` are those of its targets, in order; `deadline` is the clock at which
@@ -58,18 +65,10 @@ class Attempts:
     providers: Sequence[str]
     deadline: float
     random: Callable[[], float]
-    count: int = 0
     faults: int = 0  # those that cost a retry
     last: Error | None = None
     _avoid: set[str] = field(default_factory=set)
     _failed: dict[int, int] = field(default_factory=dict)  # target → provider faults there
-
-    def first(self) -> TryAccount:
-        return TryAccount(tuple(range(len(self.providers))))
-
-    def begun(self) -> None:
-        """An attempt starts."""
-        self.count += 1
 
     def after(
         self,

@@ -8,15 +8,15 @@ what they say.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 from ds2api import jsons
 from ds2api.accounts import Lease
-from ds2api.dialects.contract import Asker, Dialect, Embedder
-from ds2api.dialects.registry import DIALECTS
-from ds2api.gateway.call import ERROR_BODY_BYTES, Call, served_by
+from ds2api.dialects.contract import Asker, Embedder
 from ds2api.gateway.client_answer import ClientAnswer
 from ds2api.gateway.client_request import ClientRequest
+from ds2api.gateway.contact import ERROR_BODY_BYTES
 from ds2api.gateway.failures import AttemptFailed, attempt_failed, connection_failed
 from ds2api.gateway.house import House
 from ds2api.gateway.providers import Endpoint
@@ -61,13 +61,12 @@ class Errand:
         self._request = request
         self._answer = answer
         self._place = place
-        self._dialect: Dialect = DIALECTS[endpoint.dialect]
-        self._target = place.target(endpoint.flavour, lease.account.tag, house.sealer)
         self._lease = lease
-        self._call = Call(house, place.provider, endpoint, lease, answer.record)
+        self._contact = contact = house.contacts.find(house, place, endpoint, lease.account)
+        self._dialect, self._target = contact.dialect, contact.target
         answer.record.account = lease.account.id
-        answer.record.upstream_dialect = self._dialect.name
-        answer.record.target = f"{place.provider.name}/{place.model}"
+        answer.record.upstream_dialect = contact.dialect.name
+        answer.record.target = contact.shown_target
 
     async def count_tokens(self) -> int | None:
         """The provider's own count. None if it has none: a 404 here says nothing about the model (R125)."""
@@ -82,11 +81,11 @@ class Errand:
             outgoing = counter.write_question(request.universal, self._target)
             body, headers, path = outgoing.body, outgoing.headers, outgoing.path
             self._answer.losses = list(outgoing.losses)
-        answer = await self._call.send(path, headers, body, model=self._place.model)
+        answer = await self._send(path, headers, body)
         if answer.status in (404, 405, 501):
             answer.close()
             return None
-        raw = await self._call.whole(answer, self._dialect, _COUNT_BYTES)
+        raw = await self._contact.whole(answer, self._dialect, _COUNT_BYTES)
         try:
             return counter.read_count(jsons.parse_event_object(raw))
         except (Problem, jsons.JsonError) as error:
@@ -96,21 +95,21 @@ class Errand:
         """Vectors for the client, who asked in the words of `embedder`. Raises `Problem` too."""
         request, theirs = self._asked, self._dialect.embedder
         assert theirs is not None
-        self._answer.served_by = served_by(self._place, self._lease)
+        self._answer.served_by = self._contact.served_by
         is_relay = self._dialect is request.dialect
         self._answer.record.lane = "relay" if is_relay else "translate"
         if is_relay:
             path = embedder.relay_path(request.path, self._place.model)
             body = embedder.rewrite(request.raw, request.body, request.path, self._place.model)
-            answer = await self._call.send(path, (), body, model=self._place.model)
-            raw = await self._call.whole(answer, self._dialect, _EMBEDDINGS_BYTES)
+            answer = await self._send(path, (), body)
+            raw = await self._contact.whole(answer, self._dialect, _EMBEDDINGS_BYTES)
             self._answer.send_whole(raw)
             return None
         wanted = embedder.read_request(request.body, request.path)
         outgoing = theirs.write_request(wanted, self._target)
         self._answer.losses = list(outgoing.losses)
-        answer = await self._call.send(outgoing.path, outgoing.headers, outgoing.body, model=self._place.model)
-        raw = await self._call.whole(answer, self._dialect, _EMBEDDINGS_BYTES)
+        answer = await self._send(outgoing.path, outgoing.headers, outgoing.body)
+        raw = await self._contact.whole(answer, self._dialect, _EMBEDDINGS_BYTES)
         try:
             embeddings = theirs.read_response(jsons.parse_object(raw))
             if len(embeddings.vectors) != len(wanted.inputs):
@@ -131,18 +130,18 @@ class Errand:
         accept = next((value for name, value in headers if name == "accept"), "*/*")
         content_type = next((value for name, value in headers if name == "content-type"), "application/json")
         others = [(name, value) for name, value in headers if name not in ("accept", "content-type")]
-        answer = await self._call.send(
-            path, others, body, model=self._place.model, accept=accept, method=method, content_type=content_type
+        answer = await self._contact.send(
+            self._lease, record, path, others, body, accept=accept, method=method, content_type=content_type
         )
         try:
             if 300 <= answer.status < 400 or answer.status in _ACCOUNT_REFUSED:
-                raise await self._call.failure_of(answer, self._dialect)
+                raise await self._contact.failure_of(answer, self._dialect)
             kept = [(name, answer.headers[name]) for name in _ANSWERED if name in answer.headers]
             kept = [one for one in kept if one[0] != "location" or not one[1].startswith(("http:", "https:"))]
             kept.append(("x-ds2api-request-id", record.id))
             if answer.status >= 400:
                 text = (await answer.read(ERROR_BODY_BYTES)).decode("utf-8", "replace")
-                incoming.respond(answer.status, kept, self._call.without_key(text).encode())
+                incoming.respond(answer.status, kept, self._contact.without_key(text).encode())
             else:
                 await self._move(incoming, answer, kept)
         except PeerError as error:
@@ -178,6 +177,9 @@ class Errand:
         if error is not None:
             raise connection_failed(error, self._place.provider.name)
         incoming.finish()
+
+    def _send(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> Coroutine[Any, Any, Answer]:
+        return self._contact.send(self._lease, self._answer.record, path, headers, body)
 
     @property
     def _asked(self) -> ClientRequest:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ds2api.accounts import Lease
@@ -26,49 +27,52 @@ from ds2api.gateway.failures import client_error
 from ds2api.gateway.house import House
 from ds2api.gateway.providers import Provider
 from ds2api.gateway.routes import ResolvedTarget
-from ds2api.gateway.trying import Trying, Wanted
+from ds2api.gateway.trying import Once, Trying, Wanted
+from ds2api.long_strings import LARGE_BYTES
 from ds2api.records import ExchangeRecord
 from ds2api.universal.errors import Error, Fault, Kind, Problem
 from ds2api.universal.usage import Usage
 from ds2api.wire.errors import PeerError
 from ds2api.wire.server import Incoming
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "Visit"]
+
+
+@dataclass(slots=True)
+class Visit:
+    """What a request's head tells by itself: at which door of `house` who is calling. `answer_fields` go out with any
+    answer. The next request of a connection mostly has the same head, and is then received without a second look
+    (`heads.Learned`), as long as the house is the same."""
+
+    house: House
+    door: Door
+    answer_fields: Sequence[tuple[str, str]]
+    caller: Caller | None = None  # once the key was looked at
 
 
 class Exchange:
-    """One request of a client at `door`. `run` is all there is to call, or `pass_on` for a provider's own API."""
+    """One request of a client on a `visit`. `run` is all there is to call, or `pass_on` for a provider's own API."""
 
     __slots__ = (
-        "_client", "_dialect", "_door", "_house", "_incoming", "_record", "_trying",
+        "_client", "_dialect", "_house", "_incoming", "_record", "_trying", "_visit",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        house: House,
-        incoming: Incoming,
-        door: Door,
-        record: ExchangeRecord,
-        began_at: float,
-    ) -> None:
-        self._house = house
+    def __init__(self, visit: Visit, incoming: Incoming, record: ExchangeRecord, began_at: float) -> None:
+        self._visit = visit
+        self._house = visit.house
         self._incoming = incoming
-        self._door = door
-        self._dialect = door.dialect
+        self._dialect = visit.door.dialect
         self._record = record
-        self._client = ClientAnswer(incoming, door.dialect, record, began_at)
-        self._trying = Trying(house, incoming, self._client, record, began_at)
+        self._client = ClientAnswer(incoming, self._dialect, record, began_at)
+        self._trying = Trying(visit.house, incoming, self._client, record, began_at)
 
-    async def run(self) -> None:
+    async def run(self, story: Coroutine[Any, Any, None] | None = None) -> None:
         """Answer the request. Raises nothing but a cancellation: every failure is answered in the client's
         dialect. On return the answer is complete (or cut, where the head had left), nothing is held."""
-        await self._answered(self._serve())
-
-    async def _answered(self, story: Coroutine[Any, Any, None]) -> None:
         house, record, client = self._house, self._record, self._client
         try:
             with self._incoming.time_limit.of(house.deadlines.exchange_total_s) as total:
-                await story
+                await (story or self._serve())
         except Problem as problem:
             client.refuse(problem.error)
         except PeerError as error:
@@ -92,56 +96,65 @@ class Exchange:
 
     async def _serve(self) -> None:
         """The story of a request that goes well; everything else is raised."""
-        house, incoming = self._house, self._incoming
-        caller = house.callers.identify(incoming.headers, incoming.query)
+        house, incoming, trying, door = self._house, self._incoming, self._trying, self._visit.door
+        caller = self._visit.caller or self._identified()
         self._record.caller = caller.name
-        match self._door.operation:
+        peek: Callable[[dict[str, Any], str], Peek] | None = None
+        match door.operation:
             case "stored":
-                await tell(self._trying, self._door, caller)
+                await tell(trying, door, caller)
                 return
             case "embed":
-                embedder = self._dialect.embedder
-                request = await self._read(caller, None if embedder is None else embedder.peek)
+                peek = None if self._dialect.embedder is None else self._dialect.embedder.peek
             case "relay":
-                request = await self._read(caller, peek_alone)
-            case _:
-                request = await self._read(caller)
+                peek = peek_alone
+        raw = incoming.body_at_hand()
+        if raw is None:
+            raw = await incoming.read_body()
+        found = await long_strings_of(raw) if len(raw) > LARGE_BYTES else None
+        request = ClientRequest(self._dialect, raw, incoming.headers, incoming.target, caller.name, peek, found)
         if request.peek.local_answer is not None:
             self._client.send_whole(request.peek.local_answer)
             self._client.served(None)
             return
         self._record.model = request.peek.model[:200]
-        places = house.routes.resolve(request.peek.model, caller)
-        match self._door.operation:
+        places: Sequence[ResolvedTarget] = house.routes.resolve(request.peek.model, caller)
+        match door.operation:
             case "count_tokens":
-                await count_tokens(self._trying, request, places, caller)
+                await count_tokens(trying, request, places, caller)
             case "embed":
-                await embed(self._trying, request, places, caller)
+                await embed(trying, request, places, caller)
             case "relay":
-                await relay(self._trying, request, places, caller)
+                await relay(trying, request, places, caller)
             case _:
-                await self._generate(request, places, caller)
+                await trying.run(*self._generation(request, places, caller))
 
-    async def _read(self, caller: Caller, peek: Callable[[dict[str, Any], str], Peek] | None = None) -> ClientRequest:
-        raw = await self._incoming.read_body()
-        incoming, found = self._incoming, await long_strings_of(raw)
-        return ClientRequest(self._dialect, raw, incoming.headers, incoming.target, caller.name, peek, found)
+    def _identified(self) -> Caller:
+        """Raises `Problem`. For this head the answer is known from now on."""
+        incoming = self._incoming
+        caller = self._visit.caller = self._house.callers.identify(incoming.headers, incoming.query)
+        incoming.learned.value = self._visit
+        return caller
 
-    async def _generate(self, request: ClientRequest, places: Sequence[ResolvedTarget], caller: Caller) -> None:
+    def _generation(
+        self, request: ClientRequest, places: Sequence[ResolvedTarget], caller: Caller
+    ) -> tuple[Wanted, Sequence[ResolvedTarget], Once]:
+        """Who wants it, where it may be had, and how one place is tried."""
         house = self._house
-        places, tags = go_on(house, request, places)
+        tags: tuple[str, ...] = ()
+        if self._dialect.answer_keeper is not None:
+            places, tags = go_on(house, request, places)
         if request.peek.stream:
             self._client.open_stream(self._dialect.encoder(self._trying.asker(request)), house.wheel, house.deadlines)
 
-        async def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Usage | None:
-            return await Attempt(house, self._incoming, request, client, place, lease).run()
+        def once(place: ResolvedTarget, lease: Lease, client: ClientAnswer) -> Coroutine[Any, Any, Usage | None]:
+            return Attempt(house, self._incoming, request, client, place, lease).run()
 
         def goes_on(place: ResolvedTarget) -> bool:
             return self._client.cut is not None and can_continue(house, request, place, self._client.cut)
 
-        wanted = Wanted(caller, request.peek, tags, may_race=True, goes_on=goes_on)
-        await self._trying.run(wanted, places, once)
+        return Wanted(caller, request.peek, tags, may_race=True, goes_on=goes_on), places, once
 
     async def pass_on(self, provider: Provider, path: str) -> None:
         """A path of `provider`'s own API, for whoever may call: the whole exchange, as `run` is."""
-        await self._answered(pass_on(self._trying, provider, path))
+        await self.run(pass_on(self._trying, provider, path))

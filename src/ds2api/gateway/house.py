@@ -15,6 +15,7 @@ from ds2api.dialects.contract import ModelInfo
 from ds2api.gateway.admission import Admission
 from ds2api.gateway.callers import Callers
 from ds2api.gateway.catalogue import Catalogue
+from ds2api.gateway.contact import Contacts
 from ds2api.gateway.hedging import Hedging
 from ds2api.gateway.load import Load
 from ds2api.gateway.providers import Provider
@@ -70,6 +71,7 @@ class House:
     wall: Callable[[], float] = time.time
     new_id: Callable[[], str] = field(default_factory=_Ids)
     chance: Callable[[], float] = random.random
+    contacts: Contacts = field(default_factory=Contacts)
     hedging: Hedging = field(default_factory=Hedging)
     browsers: Browsers = field(default_factory=Browsers)
     load: Load = field(init=False)

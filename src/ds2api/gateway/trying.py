@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 
-from ds2api.accounts import Ask, Candidate, Lease
+from ds2api.accounts import Ask, Candidate, Lease, Refused, Ticket
 from ds2api.dialects.contract import Asker, Peek
-from ds2api.gateway.attempts import Attempts, GiveUp, TryAccount
+from ds2api.gateway.attempts import Attempts, GiveUp, TryAccount, first_step
 from ds2api.gateway.callers import Caller
 from ds2api.gateway.client_answer import ClientAnswer
 from ds2api.gateway.client_request import ClientRequest
@@ -30,11 +31,13 @@ from ds2api.wire.server import Incoming
 
 __all__ = ["Once", "Trying", "Wanted"]
 
+_hedges = attrgetter("hedge")
+
 # One try at a place, on a leased account, for a client. None: nobody counted its tokens.
 Once = Callable[[ResolvedTarget, Lease, ClientAnswer], Awaitable[Usage | None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wanted:
     """Who wants what of the pool. `tags` are the accounts that the request is bound to. `beside` names what providers
     count apart from generating: its limits, and what is held against an account, are its own (R125). `may_race`: its
@@ -71,23 +74,39 @@ class Trying:
         `Problem` when it has not."""
         house, patience_s = self.house, wanted.caller.patience_s
         self._patience_s = house.retries.patience_s if patience_s is None else patience_s
-        attempts = Attempts(house.retries, [place.provider.name for place in places], self._ends_at, house.chance)
-        step: TryAccount | GiveUp = attempts.first()
-        if wanted.may_race and any(place.hedge for place in places):
+        attempts: Attempts | None = None  # as long as nothing has failed there is nothing to decide
+        step: TryAccount | GiveUp = first_step(len(places))
+        may_race = wanted.may_race and any(map(_hedges, places))
+        if may_race:
             house.hedging.asked()
         while isinstance(step, TryAccount):
-            targets = step.targets
-            if self.client.cut is not None:
-                targets = tuple(index for index in targets if wanted.goes_on(places[index]))
-                if not targets:
-                    raise Problem(self.client.cut.error)
-            lease = await self._acquire(wanted, [places[index] for index in targets], step, attempts.last)
-            attempts.begun()
-            self.record.attempts = attempts.count
-            target = targets[lease.target]
-            failed = await self._try_or_race(wanted, places[target], lease, step, once)
+            targets, offered = step.targets, places
+            if attempts is not None:
+                if self.client.cut is not None:
+                    targets = tuple(index for index in targets if wanted.goes_on(places[index]))
+                    if not targets:
+                        raise Problem(self.client.cut.error)
+                offered = [places[index] for index in targets]
+            ask = self._ask(wanted, offered, step)
+            granted = house.admission.at_once(ask)
+            if not isinstance(granted, Lease):
+                granted = await self._in_line(granted, offered, None if attempts is None else attempts.last)
+            self.record.attempts += 1
+            target = targets[granted.target]
+            place = places[target]
+            failed: Sequence[FailedTry]
+            if may_race and place.hedge and not wanted.tags and self.client.cut is None:
+                failed = await self._race(wanted, place, granted, step, once)
+            else:
+                one_failed = await self._try(place, granted, once, self.client)
+                if one_failed is None:
+                    return
+                failed = (one_failed,)
             if not failed:
                 return
+            if attempts is None:
+                names = [place.provider.name for place in places]
+                attempts = Attempts(house.retries, names, self._ends_at, house.chance)
             for one in failed:
                 account, cause = one.lease.account.id, one.cause
                 self.record.tried.append(f"{account}: {cause.verdict.reason}")
@@ -104,14 +123,11 @@ class Trying:
                     break
         raise Problem(step.error)
 
-    async def _try_or_race(
+    async def _race(
         self, wanted: Wanted, place: ResolvedTarget, lease: Lease, step: TryAccount, once: Once
     ) -> list[FailedTry]:
-        """One attempt on `lease` and, where the route hedges and its first byte is late, a second on another account
-        (`race`). Empty: the client has its answer."""
-        if not (place.hedge and wanted.may_race) or wanted.tags or self.client.cut is not None:
-            failed = await self._try(place, lease, once, self.client)
-            return [] if failed is None else [failed]
+        """One attempt on `lease` and, if its first byte is late, a second on another account (`race`). Empty: the
+        client has its answer."""
         house, hedging = self.house, self.house.hedging
         leases, where = [lease], (place.provider.name, place.model, wanted.peek.stream)
 
@@ -120,8 +136,8 @@ class Trying:
                 return None
             avoid = step.avoid | {lease.account.id}
             ask = replace(self._ask(wanted, [place], TryAccount((0,), avoid)), spare_only=True)
-            spare = house.admission.acquire_now(ask)
-            if spare is None:
+            spare = house.admission.at_once(ask)  # who asks for what is spare never stands in line
+            if not isinstance(spare, Lease):
                 return None
             hedging.spend()
             self.record.hedged = True
@@ -142,13 +158,11 @@ class Trying:
         left_s = self._ends_at - self.house.retries.attempt_least_s - self.house.now()
         return max(0.0, min(self._patience_s, left_s))
 
-    async def _acquire(
-        self, wanted: Wanted, offered: Sequence[ResolvedTarget], step: TryAccount, last: Error | None
-    ) -> Lease:
+    async def _in_line(self, place: Ticket | Refused, offered: Sequence[ResolvedTarget], last: Error | None) -> Lease:
         """An account, within the caller's patience. Raises `Problem` if nobody can serve."""
         house, record = self.house, self.record
         asked_at = house.now()
-        granted = await house.admission.acquire(self._ask(wanted, offered, step))
+        granted = await house.admission.wait(place) if isinstance(place, Ticket) else place
         waited_s = house.now() - asked_at
         record.wait_s = (record.wait_s or 0.0) + waited_s
         self._patience_s -= waited_s
@@ -158,15 +172,17 @@ class Trying:
         raise Problem(nobody_can_serve(granted, last, offered))
 
     def _ask(self, wanted: Wanted, offered: Sequence[ResolvedTarget], step: TryAccount) -> Ask:
-        caller, peek = wanted.caller, wanted.peek
+        caller, peek, house = wanted.caller, wanted.peek, self.house
+        now = house.now()
         beside = f" {wanted.beside}" if wanted.beside else ""
         return Ask(
             [Candidate(place.provider.name, place.model + beside, caller.tags | place.tags) for place in offered],
-            self.house.now() + self._wait_most_s,
+            # Its patience is for the line alone, and whoever leaves it must have time to be served.
+            max(now, min(now + self._patience_s, self._ends_at - house.retries.attempt_least_s)),
             caller.name,
             caller.weight,
             peek.affinity,
-            wanted.tags or self.house.pinned_accounts(peek.pins),
+            wanted.tags or (house.pinned_accounts(peek.pins) if peek.pins else ()),
             bool(wanted.tags),
             estimate.input_tokens(peek.text_bytes, peek.media_count),
             None if peek.output_limit is None else peek.output_limit * peek.choices,

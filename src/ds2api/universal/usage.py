@@ -31,12 +31,19 @@ class Usage:
     @property
     def input_total(self) -> int | None:
         """Everything that was read: uncached, cached, written to the cache, tool prompts."""
-        return _sum(self.input_uncached, self.cache_read, self.cache_write, self.tool_prompt)
+        total = self.input_uncached
+        for more in (self.cache_read, self.cache_write, self.tool_prompt):
+            if more is not None:
+                total = more if total is None else total + more
+        return total
 
     @property
     def output_total(self) -> int | None:
         """Everything that was generated, reasoning included."""
-        return _sum(self.output_text, self.output_reasoning)
+        text, reasoning = self.output_text, self.output_reasoning
+        if text is None or reasoning is None:
+            return reasoning if text is None else text
+        return text + reasoning
 
     def merge(self, later: Usage) -> None:
         """Take over what `later` knows: the last value of each counter wins (they are cumulative), and what
@@ -48,11 +55,3 @@ class Usage:
 
 
 _NAMES = tuple(one.name for one in fields(Usage))
-
-
-def _sum(*counters: int | None) -> int | None:
-    total = None
-    for counter in counters:
-        if counter is not None:
-            total = counter if total is None else total + counter
-    return total

@@ -13,7 +13,7 @@ Everything is refused with a `PeerError` that holds the status for a client; `up
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import h11
 
@@ -54,6 +54,16 @@ _AROUND_TARGET_BYTES = 64
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 
 
+class Learned:
+    """What the handler has found out from a head alone. It is there again with each further request of the connection
+    whose head differs in its length only: who serves a thousand requests need look at one head."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: object = None
+
+
 @dataclass(slots=True)
 class RequestHead:
     """One checked request head. `path` and `query` are as on the wire, percent-encoding and all."""
@@ -67,6 +77,7 @@ class RequestHead:
     framing: Framing
     keep_alive: bool
     expects_continue: bool
+    learned: Learned = field(default_factory=Learned, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -266,6 +277,7 @@ class RequestParser:
             length_framing(int(digits)),
             last.keep_alive,
             expects_continue=False,
+            learned=last.learned,
         )
 
 

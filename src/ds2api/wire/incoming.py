@@ -37,13 +37,13 @@ class Incoming:
 
     `path` and `query` are as on the wire; `peer` is the client's address without its port, or "unix:". `started` and
     `finished` are about the answer, `last_write_at` is the loop's time of the last bytes written; `extra_fields` go out
-    with whatever the answer is.
+    with whatever the answer is; `learned` is for the handler (`heads.Learned`).
     """
 
     __slots__ = (
         "_chunked", "_close_delimited", "_connection", "_head", "_muted", "_pause", "_resume", "aborted",
-        "extra_fields", "finished", "headers", "http_version", "last_write_at", "method", "path", "peer", "query",
-        "scheme", "started", "target",
+        "extra_fields", "finished", "headers", "http_version", "last_write_at", "learned", "method", "path", "peer",
+        "query", "scheme", "started", "target",
     )  # fmt: skip
 
     def __init__(self, connection: ServerConnection, head: RequestHead, scheme: str, peer: str) -> None:
@@ -55,6 +55,7 @@ class Incoming:
         self.query = head.query
         self.http_version = head.http_version
         self.headers = head.headers
+        self.learned = head.learned
         self.scheme = scheme
         self.peer = peer
         self.started = False

@@ -227,7 +227,7 @@ class ServerConnection(asyncio.Protocol):
         incoming = self._incoming = Incoming(self, head, self._scheme, self._peer)
         server.exchanges += 1
         server.served += 1
-        failure = PeerError("the request was not answered", 500)
+        failure: PeerError | None = None
         try:
             await handler(incoming)
         except PeerError as error:
@@ -242,6 +242,7 @@ class ServerConnection(asyncio.Protocol):
             if incoming.started:
                 incoming.abort()
             else:
+                failure = failure or PeerError("the request was not answered", 500)
                 status, fields, body = self._server.refusal(head.method, head.target, failure)
                 incoming.respond(status, fields, body)
 

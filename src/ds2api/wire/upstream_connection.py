@@ -72,7 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._input = HeadBuffer(limits, for_requests=False)
         self._waiter: asyncio.Future[Answer] | None = None
         self._answer: Answer | None = None
-        self._deadline: Deadline | None = None  # of whatever `state` waits for, `_late` says what; held in BODY
+        self._deadline: Deadline | None = None  # of whatever `state` waits for, `_late` says what; in BODY of nothing
         self._method = ""
         self._first_byte_idle_s = timeouts.first_byte_idle_s
         self._keep_alive = False
@@ -256,8 +256,6 @@ class UpstreamConnection(asyncio.Protocol):
         return len(self._unsent) + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
 
     def _begin_answer(self, head: ResponseHead, framing: Framing) -> None:
-        if self._deadline is not None:
-            self._deadline.hold()
         self._keep_alive = head.keep_alive and framing.kind != "eof"
         answer = self._answer = Answer(head, framing, self, self._first_byte_idle_s)
         self.state = UpstreamState.BODY
@@ -286,7 +284,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(ReadTimeout(f"the head of the answer did not come within {limit}", "head"))
         elif self.state is UpstreamState.WAITING:
             self._first_byte_late()
-        else:
+        elif self.state is UpstreamState.IDLE:
             self.close()
 
     def _first_byte_late(self) -> None:

@@ -23,6 +23,7 @@ __all__ = ["peek"]
 
 # Of a picture's data: enough to tell two apart without hashing megabytes (its length goes in as well).
 _MEDIA_CHARACTERS = 512
+_IDENTITIES = frozenset({"prompt_cache_key", "safety_identifier", "user"})
 
 
 def peek(body: dict[str, Any], path: str) -> Peek:
@@ -35,11 +36,14 @@ def peek(body: dict[str, Any], path: str) -> Peek:
     if "messages" not in body:
         raise Problem.bad_request("messages: required, an array of messages", "messages")
     messages = list_of(body["messages"], "messages")
-    limit = maybe_integer(body.get("max_completion_tokens"), "max_completion_tokens")
-    if limit is None:
-        limit = maybe_integer(body.get("max_tokens"), "max_tokens")
-    options = maybe_object(body.get("stream_options"), "stream_options")
-    include = maybe_boolean((options or {}).get("include_usage"), "stream_options.include_usage")
+    limit = None
+    for name in ("max_completion_tokens", "max_tokens"):
+        if limit is None and name in body:
+            limit = maybe_integer(body[name], name)
+    include = None
+    if "stream_options" in body:
+        options = maybe_object(body["stream_options"], "stream_options")
+        include = maybe_boolean((options or {}).get("include_usage"), "stream_options.include_usage")
     walk = _Walk(body)
     walk.messages(messages)
     for name in ("tools", "functions", "response_format"):
@@ -47,11 +51,11 @@ def peek(body: dict[str, Any], path: str) -> Peek:
             walk.text_bytes += len(jsons.dump(body[name]))
     return Peek(
         model,
-        maybe_boolean(body.get("stream"), "stream") or False,
+        (maybe_boolean(body["stream"], "stream") or False) if "stream" in body else False,
         limit,
         walk.text_bytes,
         walk.media_count,
-        maybe_integer(body.get("n"), "n", 1) or 1,
+        (maybe_integer(body["n"], "n", 1) or 1) if "n" in body else 1,
         walk.affinity(),
         tuple(walk.pins),
         include or False,
@@ -70,7 +74,7 @@ class _Walk:
         self._beginning = hashlib.blake2b(digest_size=16)
         self._is_beginning = True
         self._has_user = False
-        for name in ("prompt_cache_key", "safety_identifier", "user"):
+        for name in () if _IDENTITIES.isdisjoint(body) else ("prompt_cache_key", "safety_identifier", "user"):
             value = body.get(name)
             if isinstance(value, str):
                 self._beginning.update(f"{name}={value}\n".encode("utf-8", "replace"))
@@ -87,7 +91,7 @@ class _Walk:
                 if type(content) is str and content.isascii():
                     self.text_bytes += len(content)
                     continue
-            self._message(object_at(message, "messages", index))
+            self._message(message if type(message) is dict else object_at(message, "messages", index))
             is_past = self._has_user and not self._is_beginning
 
     def _message(self, message: dict[str, Any]) -> None:
@@ -97,17 +101,12 @@ class _Walk:
             self._assistant(message)
         elif role == "user":
             self._is_beginning = self._is_beginning and not self._has_user
-            self._begin(b"user\n")
+            if self._is_beginning:
+                self._beginning.update(b"user\n")
             self._has_user = True
-        elif isinstance(role, str):
-            self._begin(role.encode("utf-8", "replace"))
-        self._content(message.get("content"))
-
-    def _begin(self, mark: bytes) -> None:
-        if self._is_beginning:
-            self._beginning.update(mark)
-
-    def _content(self, content: Any) -> None:
+        elif isinstance(role, str) and self._is_beginning:
+            self._beginning.update(role.encode("utf-8", "replace"))
+        content = message.get("content")
         if isinstance(content, str):
             self._text(content)
         elif isinstance(content, list):

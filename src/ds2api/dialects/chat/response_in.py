@@ -53,7 +53,7 @@ def read_usage_alone(body: dict[str, Any]) -> Usage | None:
     """The counters of a whole answer that is relayed. Raises `Problem` as `read_response` does."""
     for choice in _choices_of(body):
         word = choice.get("finish_reason")
-        failure = failure_of(word if isinstance(word, str) else None)
+        failure = failure_of(word if isinstance(word, str) else None) if word != "stop" else None
         if failure is not None:
             raise Problem(read_chunk_error(choice) if choice.get("error") else failure)
     usage = body.get("usage")
@@ -64,9 +64,13 @@ def _choices_of(body: dict[str, Any]) -> list[dict[str, Any]]:
     choices = body.get("choices")
     if body.get("error") and not choices:
         raise Problem(read_chunk_error(body))
-    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
-        raise Problem(Error(Fault.PROVIDER, Kind.UPSTREAM_BROKEN, "The provider's answer holds no choices."))
-    return choices
+    if isinstance(choices, list) and choices:
+        for choice in choices:
+            if not isinstance(choice, dict):
+                break
+        else:
+            return choices
+    raise Problem(Error(Fault.PROVIDER, Kind.UPSTREAM_BROKEN, "The provider's answer holds no choices."))
 
 
 def _read_choice(choice: dict[str, Any], place: int, response: Response) -> Choice:
