@@ -11,7 +11,9 @@ The provider's connection is closed on every way out, a cancellation included.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 from ds2api import jsons
 from ds2api.accounts import Lease
@@ -115,17 +117,51 @@ class Attempt:
     async def run(self) -> Usage | None:
         """Bring the answer to the client. Raises `AttemptFailed`, and `Problem` where the request itself cannot
         be carried to this target."""
+        request, client, dialect = self._request, self._answer, self._dialect
+        course: Course | None
+        if self._is_relay and self._unproved is None:
+            course, client.losses = None, []
+            path = dialect.relay_path(request.path, self._place.model)
+            headers = dialect.relay_headers(request.headers, self._target)
+            body = dialect.rewrite(request.raw, request.outline, self._place.model, ask_usage=self._asks_usage)
+        else:
+            outgoing = await self._written()
+            known = [] if self._cut is None else client.losses
+            self._new_losses = [loss for loss in outgoing.losses if loss not in known]
+            client.losses = known + self._new_losses
+            path, headers, body, course = outgoing.path, outgoing.headers, outgoing.body, self._course(outgoing)
+        accept = f"{dialect.stream_type}, application/json" if self._streams else "application/json"
         try:
-            return await self._send()
+            answer = await self._contact.send(self._lease, client.record, path, headers, body, accept=accept)
+            try:
+                return await self._brought(answer, course)
+            finally:
+                answer.close()
         except AttemptFailed as failure:
             if not self._is_mended(failure):
                 raise
-        return await self._send()
+        return await self.run()
+
+    def _brought(self, answer: Answer, course: Course | None) -> Coroutine[Any, Any, Usage | None]:
+        """How the answer comes to the client: what it is decides, not what was asked for."""
+        said = answer.headers.get("content-type", "")
+        is_stream = said != "application/json" and said.partition(";")[0].strip().lower() in _STREAM_TYPES
+        if answer.status >= 300:
+            return self._refused(answer)
+        if is_stream and self._request.peek.stream:
+            return self._stream(answer, course)
+        if self._cut is not None:
+            raise attempt_failed(_NO_STREAM, self._provider.name)
+        return self._gather(answer, course) if is_stream else self._whole(answer, course)
+
+    async def _refused(self, answer: Answer) -> Usage | None:
+        raise await self._contact.failure_of(answer, self._dialect)
 
     def _is_mended(self, failure: AttemptFailed) -> bool:
         """A provider that refuses the conversation for the proofs of reasoning in it is asked once more without them:
         the client cannot mend its history, and each later turn would fail alike (R083)."""
-        if self._answer.content_sent or self._cut is not None or not refuses_proofs(failure.error):
+        is_final = self._answer.content_sent or self._cut is not None or self._unproved is not None
+        if is_final or not refuses_proofs(failure.error):
             return False
         self._unproved = self._without_proofs()
         if self._unproved is not None:
@@ -141,37 +177,10 @@ class Attempt:
         except Problem:
             return None
 
-    async def _send(self) -> Usage | None:
-        outgoing = await self._written()
-        known = [] if self._cut is None else self._answer.losses
-        self._new_losses = [loss for loss in outgoing.losses if loss not in known]
-        self._answer.losses = known + self._new_losses
-        accept = f"{self._dialect.stream_type}, application/json" if self._streams else "application/json"
-        answer = await self._contact.send(
-            self._lease, self._answer.record, outgoing.path, outgoing.headers, outgoing.body, accept=accept
-        )
-        course = self._course(outgoing)
-        media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_stream = media_type in _STREAM_TYPES
-        if answer.status < 300 and is_stream and self._request.peek.stream:
-            try:
-                return await self._stream(answer, course)
-            except BaseException:
-                answer.close()
-                raise
-        try:
-            if answer.status >= 300:
-                raise await self._contact.failure_of(answer, self._dialect)
-            if self._cut is not None:
-                raise attempt_failed(_NO_STREAM, self._provider.name)
-            return await (self._gather(answer, course) if is_stream else self._whole(answer, course))
-        finally:
-            answer.close()
-
     async def _written(self) -> Outgoing:
-        """What is sent; where it is translated, of the outline of a large request if that will do."""
-        request, is_translated = self._request, not self._is_relay or self._unproved is not None
-        if is_translated and request.may_be_outlined:
+        """What is sent where it is not relayed; of the outline of a large request if that will do."""
+        request = self._request
+        if request.may_be_outlined:
             try:
                 outgoing = self._outgoing()
                 body = request.whole(outgoing.body)
@@ -180,17 +189,11 @@ class Attempt:
             if body is not None:
                 outgoing.body = body
                 return outgoing
-        if is_translated:
-            await request.complete()
-            self._unproved = self._unproved and self._without_proofs()
+        await request.complete()
+        self._unproved = self._unproved and self._without_proofs()
         return self._outgoing()
 
     def _outgoing(self) -> Outgoing:
-        request, dialect = self._request, self._dialect
-        if self._is_relay and self._unproved is None:
-            body = dialect.rewrite(request.raw, request.outline, self._place.model, ask_usage=self._asks_usage)
-            path = dialect.relay_path(request.path, self._place.model)
-            return Outgoing(path, body, dialect.relay_headers(request.headers, self._target))
         universal, losses_so_far = self._unproved or (self._completed(), [])
         losses = Losses(self._target.losses)
         losses.items += losses_so_far
@@ -200,7 +203,7 @@ class Attempt:
         if self._place.tools == "prompted":
             form = FORMATS[self._place.tool_format] if self._place.tool_format else format_for(self._place.model)
             universal = with_prompted_tools(universal, form, losses)
-        outgoing = dialect.write_request(universal, self._target)
+        outgoing = self._dialect.write_request(universal, self._target)
         outgoing.losses = losses.items + outgoing.losses
         return outgoing
 
@@ -323,17 +326,19 @@ class Attempt:
     async def _whole(self, answer: Answer, course: Course | None) -> Usage | None:
         """The provider answers in one piece: pass it, translate it, or play it as a stream."""
         name = self._provider.name
-        try:
-            raw = await answer.read()
-        except PeerError as error:
-            raise connection_failed(error, name) from None
+        raw = answer.at_hand()
+        if raw is None:
+            try:
+                raw = await answer.read()
+            except PeerError as error:
+                raise connection_failed(error, name) from None
         try:
             if self._is_relay and not self._request.peek.stream:
                 body = jsons.parse_event_object(raw)
                 usage = self._dialect.read_usage(body)
                 self._answer = self._answer.claim()
-                keeper = self._dialect.answer_keeper
-                self._remember(None if keeper is None else keeper.id_of(body))
+                if self._dialect.answer_keeper is not None:
+                    self._remember(self._dialect.answer_keeper.id_of(body))
                 self._answer.send_whole(raw)
                 return usage
             response = self._dialect.read_response(jsons.parse_object(raw))

@@ -71,6 +71,13 @@ class Answer:
             else:
                 self._inflater = Inflater(coding, ratio=self._limits.inflate_ratio) if coding else None
 
+    def at_hand(self) -> bytes | None:
+        """As `read`, if the body came with its head, as small ones do; else None."""
+        if self._end == (None,) and len(self._held) == 1 and self._held_bytes <= self._limits.answer_bytes:
+            self._on_data = _nowhere
+            return self._held.pop()
+        return None
+
     async def read(self, limit_bytes: int | None = None) -> bytes:
         """The whole body, its content-encoding undone. To be called once, and not beside `stream`.
 
@@ -79,9 +86,6 @@ class Answer:
         After an error or a cancellation the connection is closed.
         """
         limit = self._limits.answer_bytes if limit_bytes is None else limit_bytes
-        if self._end == (None,) and len(self._held) == 1 and self._held_bytes <= limit:  # it came with its head
-            self._on_data = _nowhere
-            return self._held.pop()
         pieces: list[bytes] = []
         size = 0
         over: asyncio.Future[PeerError | None] = self._wheel.loop.create_future()
