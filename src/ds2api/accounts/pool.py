@@ -97,9 +97,9 @@ class Pool:
         if announced is not None and (announced.dimensions or announced.organisation):
             self._read(lease, announced, now, is_accepted=True)
         self._accept(lease, now)
-        if lease.quota is not None and lease.quota.buckets:
+        if self._waiting.tickets or (lease.quota is not None and lease.quota.buckets):
             return self._changed(lease, now)
-        return self._waiting.changed(lease.account, now) if self._waiting.tickets else []
+        return []
 
     def settle(
         self,

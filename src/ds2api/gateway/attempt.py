@@ -82,7 +82,8 @@ class Attempt:
         self._unproved: tuple[Request, list[Loss]] | None = None  # what is sent in place of a request that was refused
         self._new_losses: list[Loss] = []  # that the client has not heard of
         self._cut = answer.cut
-        self._so_far = SoFar(self._cut) if self._cut is not None or wants_rescue(request, place) else None
+        is_mended = self._cut is not None or (request.peek.stream and wants_rescue(request, place))
+        self._so_far = SoFar(self._cut) if is_mended else None
         self._joint = None if self._cut is None else Joint(self._cut, echoes=echoes(endpoint))
         peek = request.peek
         self._streams = provider.streams(peek.stream)

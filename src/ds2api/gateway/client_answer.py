@@ -138,8 +138,3 @@ class ClientAnswer:
             *written.headers,
         ]
         incoming.respond(written.status, headers, written.body)
-
-    def close(self) -> None:
-        """Stop the timers. Harmless twice."""
-        if self.stream is not None:
-            self.stream.close()

@@ -92,7 +92,8 @@ class Exchange:
             message = f"the gateway failed; tell its operator the id {record.id}"
             client.refuse(Error(Fault.GATEWAY, Kind.INTERNAL, message))
         finally:
-            client.close()
+            if client.stream is not None:
+                client.stream.close()
 
     async def _serve(self) -> None:
         """The story of a request that goes well; everything else is raised."""

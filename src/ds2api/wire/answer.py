@@ -178,12 +178,15 @@ class Answer:
         """The next bytes of the connection, framing and all."""
         reader = self._reader
         if reader is None:
-            if len(data) == self._framing.length and self._on_data is None and self._is_plain:
+            is_all = len(data) == self._framing.length
+            if is_all and self._on_data is None and self._inflater is None and self._fault is None:
                 if data:  # all of it with the head, as small ones come
                     self._held.append(data)
                     self._held_bytes = len(data)
                 self._end = (None,)
-                self._part(b"")
+                connection, self._connection = self._connection, None
+                if connection is not None:
+                    connection.answer_complete(b"")
                 return
             reader = self._reader = make_reader(self._framing, lenient=True)
         try:

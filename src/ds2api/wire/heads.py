@@ -303,7 +303,10 @@ def parse_response(head: bytes, method: str, limits: Limits) -> ResponseHead:
     if status == 101:
         raise PeerError("the answer switches protocols, which was not asked for")
     framing = None
-    if status >= 200:
+    if is_plain and status == 200 and method == "POST" and "transfer-encoding" not in headers:
+        length = headers.get("content-length")  # all digits, and once, or the head was not plain
+        framing = Framing("eof") if length is None else length_framing(int(length))
+    elif status >= 200:
         try:
             framing = body_framing(method, status, headers if is_plain else _framing_fields(head), version)
         except FramingError as error:
@@ -371,7 +374,7 @@ def _plain_line(line: bytes) -> tuple[str, str] | None:
     name, value = found[1].decode().lower(), found[2].decode()
     if name in _JUDGED and not _JUDGED[name].fullmatch(value):
         return None
-    if len(line) <= _KNOWN_LINE_BYTES and name != "content-length":
+    if len(line) <= _KNOWN_LINE_BYTES:
         if len(_known_lines) >= _KNOWN_LINES_MOST:
             _known_lines.clear()
         _known_lines[line] = (name, value)

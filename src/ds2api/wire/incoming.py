@@ -16,7 +16,6 @@ from ds2api.wire.framing import LAST_CHUNK
 from ds2api.wire.head_write import date_line, field_lines, status_line
 from ds2api.wire.heads import RequestHead
 from ds2api.wire.request_body import inflate
-from ds2api.wire.timers import Limit
 
 if TYPE_CHECKING:
     from ds2api.wire.server_connection import ServerConnection
@@ -37,13 +36,14 @@ class Incoming:
 
     `path` and `query` are as on the wire; `peer` is the client's address without its port, or "unix:". `started` and
     `finished` are about the answer, `last_write_at` is the loop's time of the last bytes written; `extra_fields` go out
-    with whatever the answer is; `learned` is for the handler (`heads.Learned`).
+    with whatever the answer is; `learned` is for the handler (`heads.Learned`), and
+    `time_limit` for all of this request: its task is cancelled when the time is over.
     """
 
     __slots__ = (
         "_chunked", "_close_delimited", "_connection", "_head", "_muted", "_pause", "_resume", "aborted",
         "extra_fields", "finished", "headers", "http_version", "last_write_at", "learned", "method", "path", "peer",
-        "query", "scheme", "started", "target",
+        "query", "scheme", "started", "target", "time_limit",
     )  # fmt: skip
 
     def __init__(self, connection: ServerConnection, head: RequestHead, scheme: str, peer: str) -> None:
@@ -56,6 +56,7 @@ class Incoming:
         self.http_version = head.http_version
         self.headers = head.headers
         self.learned = head.learned
+        self.time_limit = connection.time_limit
         self.scheme = scheme
         self.peer = peer
         self.started = False
@@ -68,11 +69,6 @@ class Incoming:
         self._muted = False  # the answer has a head only: HEAD, 204, 304
         self._pause: Callable[[], None] | None = None
         self._resume: Callable[[], None] | None = None
-
-    @property
-    def time_limit(self) -> Limit:
-        """For all of this request: its task is cancelled when the time is over."""
-        return self._connection.time_limit
 
     def body_at_hand(self) -> bytes | None:
         """As `read_body`, if nothing need be waited for or undone; else None, and `read_body` is to be called."""

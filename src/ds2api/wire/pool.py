@@ -46,8 +46,7 @@ class Pool:
         stack = self._stacks.get(origin)
         while stack:
             connection = stack.pop()
-            connection.reserve()
-            if connection.is_usable:
+            if connection.reserve():
                 self.reused += 1
                 return connection
             connection.close()

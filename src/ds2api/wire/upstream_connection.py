@@ -179,12 +179,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.state = UpstreamState.IDLE
         self._within(self._timeouts.upstream_keepalive_idle_s)
 
-    def reserve(self) -> None:
-        """For the pool: it is given to somebody."""
+    def reserve(self) -> bool:
+        """For the pool: it is given to somebody. False: it is at its end, and to be closed."""
         if self.state is not UpstreamState.IDLE:
             raise LocalError(f"a connection that is {self.state.value} cannot be reserved")
         self.state = UpstreamState.RESERVED
         self.reused = True
+        return self._transport is not None and not self._transport.is_closing()
 
     @property
     def is_usable(self) -> bool:
@@ -267,7 +268,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _await_first_byte(self) -> None:
         assert self._transport is not None
-        self._unsent_bytes = self._waiting_bytes()
+        self._unsent_bytes = len(self._unsent) + self._transport.get_write_buffer_size()
         self._within(self._first_byte_idle_s)
 
     def _within(self, seconds: float) -> None:

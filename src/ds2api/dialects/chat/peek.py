@@ -15,7 +15,7 @@ from typing import Any
 from ds2api import jsons
 from ds2api.dialects.chat.reasoning import google_proof
 from ds2api.dialects.contract import Peek
-from ds2api.dialects.reading import list_of, maybe_boolean, maybe_integer, maybe_object, object_at, text_of
+from ds2api.dialects.reading import maybe_boolean, maybe_integer, maybe_object, object_at, wrong_type
 from ds2api.universal.envelope import PREFIX
 from ds2api.universal.errors import Problem
 
@@ -30,13 +30,17 @@ def peek(body: dict[str, Any], path: str) -> Peek:
     """See `contract.Dialect.peek`."""
     if "model" not in body:
         raise Problem.bad_request("model: required, the name of a model", "model")
-    model = text_of(body["model"], "model")
+    model = body["model"]
+    if not isinstance(model, str):
+        raise wrong_type(model, "model", "a string")
     if not model:
         raise Problem.bad_request("model: expected a model's name, found an empty string", "model")
     if "messages" not in body:
         raise Problem.bad_request("messages: required, an array of messages", "messages")
-    messages = list_of(body["messages"], "messages")
-    limit = None
+    messages = body["messages"]
+    if not isinstance(messages, list):
+        raise wrong_type(messages, "messages", "an array")
+    stream, limit = body.get("stream"), None
     for name in ("max_completion_tokens", "max_tokens"):
         if limit is None and name in body:
             limit = maybe_integer(body[name], name)
@@ -51,7 +55,7 @@ def peek(body: dict[str, Any], path: str) -> Peek:
             walk.text_bytes += len(jsons.dump(body[name]))
     return Peek(
         model,
-        (maybe_boolean(body["stream"], "stream") or False) if "stream" in body else False,
+        stream if isinstance(stream, bool) else maybe_boolean(stream, "stream") or False,
         limit,
         walk.text_bytes,
         walk.media_count,
