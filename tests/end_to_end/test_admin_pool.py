@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -296,20 +296,24 @@ def test_on_a_terminal_it_is_drawn_again_until_ctrl_c(tmp_path: Path) -> None:
         parent, child = pty.openpty()
         words = [sys.executable, "-m", "ds2api", "pool", "--url", gateway.url]
         extra = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24", "PYTHONIOENCODING": "utf-8"}
+        seen = b""
+
+        def more() -> bytes:
+            # The other end stays open here: a terminal that nobody has open any more may say so before its last words.
+            assert select.select([parent], [], [], BOUND_S)[0], seen
+            return os.read(parent, 65536)
+
         with Popen(words, stdout=child, stdin=child, stderr=child, env=environment(extra), cwd=tmp_path) as process:
-            os.close(child)
-            seen = b""
-            watchdog = threading.Timer(BOUND_S, process.kill)
-            watchdog.start()
             try:
                 while seen.count(b"\x1b[H") < 2:
-                    seen += os.read(parent, 65536)
+                    seen += more()
                 process.send_signal(signal.SIGINT)
                 while b"\x1b[?1049l" not in seen:
-                    seen += os.read(parent, 65536)
+                    seen += more()
                 assert process.wait(BOUND_S) == 0
             finally:
-                watchdog.cancel()
+                process.kill()
+                os.close(child)
                 os.close(parent)
         assert seen.startswith(b"\x1b[?1049h")
         assert b"2 accounts: 2 ready" in seen
