@@ -23,7 +23,7 @@ from abc import ABC, abstractmethod
 from ds2api.dialects.delta_frame import DeltaFrame
 from ds2api.universal.errors import Error, Fault, Kind
 from ds2api.universal.usage import Usage
-from ds2api.wire.sse import DEFAULT_LIMIT_BYTES, SseParser, is_utf8
+from ds2api.wire.sse import BOM, DEFAULT_LIMIT_BYTES, SseParser, is_utf8
 
 __all__ = ["RelayTap"]
 
@@ -36,8 +36,8 @@ class RelayTap(ABC):
 
     removed = b""
     __slots__ = (
-        "_frame", "_has_cr", "_held", "_held_bytes", "_limit_bytes", "answer_id", "content_seen", "delta_text", "ended",
-        "error", "latest", "usage",
+        "_frame", "_has_begun", "_has_cr", "_held", "_held_bytes", "_limit_bytes", "answer_id", "content_seen",
+        "delta_text", "ended", "error", "latest", "usage",
     )  # fmt: skip
 
     marker = b""  # what ends a stream of this dialect, for an answer that was complete without it
@@ -54,7 +54,7 @@ class RelayTap(ABC):
         self._frame: DeltaFrame | None = None
         self._held: list[bytes] = []  # an unfinished event
         self._held_bytes = 0
-        self._has_cr = False
+        self._has_begun = self._has_cr = False
 
     @abstractmethod
     def note(self, data: bytes, name: bytes) -> bool:
@@ -152,6 +152,9 @@ class RelayTap(ABC):
 
     def _pass(self, whole: bytes) -> bytes:
         """Whole events: note what they tell, give them back less what is taken out."""
+        if not self._has_begun:
+            self._has_begun = True
+            whole = whole.removeprefix(BOM)  # behind a keep-alive of ours it would be a part of its line
         if not is_utf8(whole) and not self.ended:
             self.refuse()
             return b""

@@ -224,3 +224,11 @@ def test_long_event_stays_linear() -> None:
     passed = b"".join(tap.forward(stream[at : at + 65_536]) for at in range(0, len(stream), 65_536)) + tap.end()
     assert passed == stream
     assert tap.ended
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_a_byte_order_mark_is_not_passed_on(cut: int) -> None:
+    """Behind a keep-alive that the gateway has written it would stand in the middle, where it hides the first event."""
+    stream = b'\xef\xbb\xbfdata: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+    tap = ChatTap(strip_usage=False)
+    assert tap.forward(stream[:cut]) + tap.forward(stream[cut:]) == stream[3:]
