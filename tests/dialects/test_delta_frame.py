@@ -3,6 +3,7 @@ the text and whatever differs around it; and an event that differs anywhere else
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds2api import jsons
 from ds2api.dialects.delta_frame import DeltaFrame, EventSplitter
 from ds2api.dialects.registry import DIALECTS
 from ds2api.universal import events as ev
@@ -46,23 +48,49 @@ def event(value: dict[str, Any], separators: tuple[str, str]) -> bytes:
     return b"data: " + json.dumps(value, separators=separators, ensure_ascii=False).encode()
 
 
+def chunk(data: bytes, size: str) -> bytes:
+    return f"{len(data):{size}}".encode() + b"\r\n" + data + b"\r\n"
+
+
 @shapes
-@given(st.lists(st.tuples(TEXT, st.integers(0, 10**12), st.text("abcXYZ019", max_size=9))), st.sampled_from(SPACES))
+@given(
+    st.lists(st.tuples(TEXT, st.integers(0, 10**12), st.text("abcXYZ019", max_size=9))),
+    st.sampled_from(SPACES),
+    st.sampled_from(["", "x", "X"]),
+    st.sampled_from([b"", b"data: {}\n\n", b'data: {"', b"\xff", b"0\r\n\r\n"]),
+)
 def test_a_frame_takes_what_parsing_gives(
-    shape: Any, deltas: list[tuple[str, int, str]], separators: tuple[str, str]
+    shape: Any, deltas: list[tuple[str, int, str]], separators: tuple[str, str], size: str, tail: bytes
 ) -> None:
+    """All of it, plain or in chunks, up to what is no event of its own; and as written, up to another spelling."""
     frame = DeltaFrame.learn(event(shape("the lesson", 1, "pad"), separators), "the lesson")
     assert frame is not None
-    events = [event(shape(*delta), separators) for delta in deltas]
-    out: list[tuple[int, str]] = []
-    at = frame.take(events, 0, lambda part, text: (part, text), 7, out)
-    assert out == [(7, text) for text, _, _ in deltas[:at]]
-    if at < len(events):  # it may stop early only where the bytes behind a text stand inside of it
-        assert '"' in deltas[at][0] or "\\" in deltas[at][0]
-    plain_ones = [not ({'"', "\\"} & set(text)) and text.isprintable() for text, _, _ in deltas]
-    first = plain_ones.index(False) if False in plain_ones else len(events)
-    assert frame.skip(events, 0) >= first
-    assert [frame.is_one(one + b"\n\n") for one in events[:first]] == [True] * first
+    events = [event(shape(*delta), separators) + b"\n\n" for delta in deltas]
+    if size:
+        events = [chunk(one, size) for one in events]
+    data = b"".join(events) + tail
+    texts, used = frame.cutter(b"\n\n", in_chunks=bool(size))(data)
+    assert [json.loads(b'"%b"' % text) for text in texts] == [text for text, _, _ in deltas[: len(texts)]]
+    assert used == len(b"".join(events[: len(texts)]))
+    assert len(texts) == len(events) or size == "X"  # whose letters are told by the first size line
+    written, _ = frame.cutter(b"\n\n", as_written=True, in_chunks=bool(size))(data)
+    dumped = [json.dumps(text, ensure_ascii=False).encode() for text, _, _ in deltas]
+    alike = [jsons.dump_text(json.loads(one)) == one and b"\\u00" not in one for one in dumped]
+    assert written == texts[: len(written)]
+    assert len(written) == len([*itertools.takewhile(bool, alike)]) or size == "X"
+
+
+def test_a_chunk_whose_size_is_not_that_of_its_event_is_left() -> None:
+    frame = DeltaFrame.learn(event(plain("the lesson", 1, ""), (",", ":")), "the lesson")
+    assert frame is not None
+    good = event(plain("a word", 1, ""), (",", ":")) + b"\n\n"
+    cut = frame.cutter(b"\n\n", in_chunks=True)
+    assert cut(chunk(good, "x")) == ([b"a word"], len(chunk(good, "x")))
+    line = f"{len(good):x}".encode()
+    for other in (b"0" + line, line + b";a", line + b" ", b"+" + line, b"1" + line, f"{len(good) + 1:x}".encode(), b""):
+        assert cut(other + b"\r\n" + good + b"\r\n") == ([], 0)
+        both = chunk(good, "x") + other + b"\r\n" + good + b"\r\n"
+        assert cut(both) == ([b"a word"], len(chunk(good, "x")))
 
 
 def changed(value: Any) -> Any:
@@ -93,11 +121,10 @@ def test_what_differs_elsewhere_is_left_to_the_general_way(shape: Any) -> None:
     meaningless = ("sequence_number", "TokenCount", "tokenCount")
     count = 0
     for other in changed(lesson):
-        out: list[Any] = []
-        taken = frame.take([event(other, separators)], 0, lambda part, text: text, 0, out)
+        taken, _ = frame.cutter(b"\n\n")(event(other, separators) + b"\n\n")
         if taken:
             flat = json.dumps(other)
-            assert any(word in flat for word in meaningless) and out == ["the lesson"] and "-1" not in flat
+            assert any(word in flat for word in meaningless) and taken == [b"the lesson"] and "-1" not in flat
         count += 1
     assert count > 5
 
@@ -122,7 +149,7 @@ def test_the_splitter_cuts_as_the_parser_does(events: list[str], end: str, cuts:
         if split is None:
             rest = splitter.rest
         else:
-            found += b"".join(one + b"\n\n" for one in split)
+            found += split
     left = splitter.rest if rest is None else rest
     ours, theirs = SseParser(), SseParser()
     mine = [(one.name, one.data) for one in (*ours.feed(found + left), *ours.end())]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds2api import jsons
 from ds2api.dialects.contract import Asker
 from ds2api.dialects.registry import DIALECTS
 from ds2api.gateway.course import Course
@@ -19,7 +20,7 @@ from ds2api.gateway.lanes import Lane, Relay, Translate
 from ds2api.gateway.rescue import SoFar
 from ds2api.universal import events as ev
 from ds2api.universal.usage import Usage
-from ds2api.wire.framing import ChunkedReader, whole_chunks, write_chunk
+from ds2api.wire.framing import ChunkedReader, write_chunk
 
 TEXT = st.text(min_size=1, max_size=8) | st.sampled_from(
     [" word", "é", '"', "\\", "\n", "\x00", "\u2028", '","x":"', "\\u00e9", "%d", "\r\n", "<|end|>", "😀", "a" * 5000]
@@ -82,21 +83,19 @@ def _plain(lane: Lane, data: bytes) -> bytes:
 
 
 def shortly(lane: Lane, listed: list[list[bytes]]) -> tuple[list[bytes], int]:
-    """As the pump does it, and how many reads went the short way."""
+    """As the pump does it, and how many reads went the short way as a whole."""
     made, spliced = [], 0
-    ending = b""
     for events in listed:
-        chunks = b"".join(map(write_chunk, events))
-        found = whole_chunks(chunks, ending) if ending else None
-        short = lane.splice(found, chunks) if found else b""
-        if short:
-            reader = ChunkedReader()
-            made.append(reader.feed(short))
-            assert reader.is_between_chunks
-            spliced += 1
+        data = b"".join(map(write_chunk, events))
+        short, used = lane.shortcut(data)
+        out, rest = ChunkedReader(), ChunkedReader()
+        made.append(out.feed(short))
+        left = rest.feed(data[used:])
+        assert out.is_between_chunks and rest.is_between_chunks
+        if left:
+            made[-1] += lane.feed(left)
         else:
-            made.append(lane.feed(b"".join(events)))
-            ending = lane.begin_splice()
+            spliced += 1
     return made, spliced
 
 
@@ -183,3 +182,27 @@ def test_an_event_that_is_not_told_is_told_before_the_next() -> None:
     lane.end()
     assert lane.error is not None
     assert "".join(so_far._texts) == "".join(f" word {number}" for number in range(8))
+
+
+def test_what_was_not_read_counts_for_where_a_citation_stands() -> None:
+    """Gemini says places in bytes, chat in characters."""
+    texts = ["un café ", *(f"{number} ça " for number in range(9)), "cited"]
+    start = len("".join(texts[:-1]).encode())
+    support = {"segment": {"startIndex": start, "endIndex": start + 5, "text": "cited"}, "groundingChunkIndices": [0]}
+    grounding = {"groundingChunks": [{"web": {"uri": "https://a", "title": "A"}}], "groundingSupports": [support]}
+    candidates: list[dict[str, Any]] = [{"content": {"parts": [{"text": text}]}, "index": 0} for text in texts]
+    candidates.append({"index": 0, "finishReason": "STOP", "groundingMetadata": grounding})
+    listed = [[b"data: %b\n\n" % jsons.dump({"candidates": [one]})] for one in candidates]
+    lane, _ = translate("chat", "gemini")
+    made, spliced = shortly(lane, listed)
+    assert spliced >= 5
+    written = b"".join((*made, lane.end()))
+    (place,) = {(found["start_index"], found["end_index"]) for found in _found(written, "url_citation")}
+    assert "".join(texts)[place[0] : place[1]] == "cited"
+
+
+def _found(written: bytes, name: str) -> Iterator[dict[str, Any]]:
+    for line in written.split(b"\n\n"):
+        value = json.loads(line.removeprefix(b"data: ")) if b"{" in line else {}
+        for choice in value.get("choices", []):
+            yield from (one[name] for one in choice["delta"].get("annotations", []))

@@ -18,7 +18,6 @@ from ds2api.wire.framing import (
     LengthReader,
     body_framing,
     make_reader,
-    whole_chunks,
     write_chunk,
 )
 from ds2api.wire.headers import Headers
@@ -77,36 +76,6 @@ def test_chunks_read_as_h11_reads_them_for_any_cut(wire: bytes, places: list[int
     pieces = cuts(wire, places)
     assert read_ours(pieces) == read_ours([wire]) == read_h11([wire])
     assert read_ours(pieces)[1]
-
-
-@given(st.lists(st.binary(min_size=1, max_size=300), max_size=5), st.sampled_from([b"", b"0\r\n\r\n", b"5\r\nab"]))
-def test_whole_chunks_are_what_the_reader_gives(datas: list[bytes], tail: bytes) -> None:
-    chunks = b"".join(write_chunk(data + b"\n\n") for data in datas) + tail
-    whole = whole_chunks(chunks, b"\n\n")
-    if whole is None:
-        assert tail or any(b"\n\n\r" in data + b"\n\n\r" for data in datas)
-    else:
-        assert not tail
-        reader = ChunkedReader()
-        assert reader.feed(chunks) == b"".join(data + b"\n\n" for data in whole)
-        assert not chunks or reader.is_between_chunks
-
-
-@pytest.mark.parametrize(
-    "line",
-    [b"09\r\n", b"9;a=b\r\n", b"9 \r\n", b"+9\r\n", b"0x9\r\n", b"8\r\n", b"a\r\n", b"9\n", b"\r\n", b""],
-)
-def test_only_the_plainest_chunks_are_taken_whole(line: bytes) -> None:
-    chunk = b"9\r\n1234567\n\n\r\n"
-    assert whole_chunks(chunk, b"\n\n") == [b"1234567"]
-    assert whole_chunks(line + b"1234567\n\n\r\n", b"\n\n") is None
-    assert whole_chunks(chunk + line + b"1234567\n\n\r\n", b"\n\n") is None
-
-
-def test_the_letters_of_a_size_may_be_large() -> None:
-    data = b"x" * 168 + b"\n\n"
-    assert whole_chunks(b"AA\r\n" + data + b"\r\naa\r\n" + data + b"\r\n", b"\n\n") == [data[:-2]] * 2
-    assert whole_chunks(b"5000\r\n" + b"x" * 0x4FFE + b"\n\n\r\n", b"\n\n") is None  # no usual event
 
 
 @given(chunked_bodies())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ds2api.dialects.framed_reader import FramedReader
 
 __all__ = [
-    "AnswerKeeper", "Around", "Asker", "Decoder", "Dialect", "Embedder", "Encoder", "ModelInfo", "Operation",
+    "KEPT", "AnswerKeeper", "Around", "Asker", "Decoder", "Dialect", "Embedder", "Encoder", "ModelInfo", "Operation",
     "Outgoing", "Peek", "Route", "Tap", "Target", "TokenCounter", "WrittenError", "tap_of",
 ]  # fmt: skip
 
@@ -150,12 +150,17 @@ class ModelInfo:
 @dataclass(slots=True)
 class Around:
     """What an encoder writes before and behind the JSON string of a delta. With a `number`, `after` holds ``%d`` for
-    it, and whoever writes a delta counts it up. `joins`: the texts of one read leave as one."""
+    it, and whoever writes a delta counts it up. `joins`: the texts of one read leave as one. `is_silent`: nothing is
+    written of them, they are only kept."""
 
     before: bytes
     after: bytes
     number: int | None = None
     joins: bool = False
+    is_silent: bool = False
+
+
+KEPT = Around(b"", b"", is_silent=True)
 
 
 class Decoder(Protocol):
@@ -215,25 +220,15 @@ class Tap(Protocol):
     usage: Usage | None
     answer_id: str | None  # the provider's id of the answer, where a later request may name it
 
-    @property
-    def removed(self) -> bytes:
-        """What is left out of each event that passes; b"" where nothing is."""
-        ...
-
     def forward(self, data: bytes) -> bytes:
         """What of `data` the client gets: the same bytes, less a usage chunk that only the gateway asked for.
         An unfinished event may be held back and leaves with its rest."""
         ...
 
-    @property
-    def skippable(self) -> bytes:
-        """How the events of this stream end, if its deltas are known by their frame and nothing is held back: then
-        `skip` may be asked. Else b""."""
-        ...
-
-    def skip(self, events: list[bytes]) -> bool:
-        """In place of `forward`, for whole events without their ends: whether all are deltas in the known frame. False:
-        nothing was noted."""
+    def shortcut(self, data: bytes) -> tuple[bytes, int]:
+        """In place of `forward`, for bytes that begin with a chunk, framing and all: the client's chunks for the first
+        of them, as far as each holds exactly one delta in a known frame, and how many bytes of `data` they were. Of
+        the rest nothing was noted."""
         ...
 
     def end(self) -> bytes:

@@ -6,14 +6,16 @@ follow; anything else that may have moved the parts makes it forgotten, so that 
 it stands for. Where no two events are alike it stops learning, and `read` gets whole reads at once.
 
 A frame may leave out counts that differ from event to event: `latest` is the last event that was taken by one, for
-whoever needs its counts, until `read` is given something newer.
+whoever needs its counts, until `read` is given something newer. Text that no event was made of (`delta_splice`) is
+told afterwards, in one piece, to a `hear` that measures it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ds2api.dialects.delta_frame import DeltaFrame, EventSplitter
+from ds2api import jsons
+from ds2api.dialects.delta_frame import WINDOW_BYTES, DeltaFrame, EventSplitter, last_event
 from ds2api.universal import events as ev
 
 __all__ = ["FramedReader"]
@@ -25,9 +27,14 @@ _LESSONS = 64
 class FramedReader:
     """One for each stream. `read(data, out)` appends to `out` and gives whether the stream is over."""
 
-    __slots__ = ("_ending", "_frame", "_lessons", "_make", "_part", "_read", "_splitter", "latest")
+    __slots__ = ("_ending", "_frame", "_lessons", "_make", "_part", "_read", "_splitter", "hear", "latest")
 
-    def __init__(self, read: Callable[[bytes, list[ev.Event]], bool], ending: bytes = b"\n\n") -> None:
+    def __init__(
+        self,
+        read: Callable[[bytes, list[ev.Event]], bool],
+        ending: bytes = b"\n\n",
+        hear: Callable[[ev.Delta], None] | None = None,
+    ) -> None:
         self._read = read
         self._ending = ending
         self._splitter: EventSplitter | None = EventSplitter(ending)
@@ -36,6 +43,7 @@ class FramedReader:
         self._make: type[ev.Delta] = ev.TextDelta
         self._lessons = _LESSONS
         self.latest = b""
+        self.hear = hear
 
     def feed(self, data: bytes, out: list[ev.Event]) -> None:
         """Append the events that `data` completes."""
@@ -43,39 +51,50 @@ class FramedReader:
         if splitter is None:
             self._read(data, out)
             return
-        events = splitter.split(data)
-        if events is None:
+        whole = splitter.split(data)
+        if whole is None:
             self._splitter = None
             self._read(splitter.rest, out)
             return
-        at, count = 0, len(events)
-        while at < count:
+        at, window = 0, len(whole)
+        while at < len(whole):
             if self._frame is not None:
-                first = at
-                at = self._frame.take(events, at, self._make, self._part, out)
-                if at > first:
-                    self.latest = events[at - 1]
-                if at == count:
-                    break
+                used = self._take(whole[at : at + window], out)
+                at, window = at + used, max(4 * used, WINDOW_BYTES)
+                if used:
+                    continue
             if self._lessons <= 0:
                 self._splitter, self._frame = None, None
-                self._read(self._ending.join((*events[at:], splitter.rest)), out)
+                self._read(whole[at:] + splitter.rest, out)
                 break
             before = len(out)
-            if self._read(events[at] + self._ending, out):
+            end = whole.find(self._ending, at)
+            start, at = (
+                at,
+                end + len(self._ending) if end >= 0 else len(whole),
+            )  # a blank line too many
+            if self._read(whole[start:at], out):
                 break
-            self._learn(events[at], out[before:])
-            at += 1
+            self._learn(whole[start:end], out[before:])
+
+    def _take(self, data: bytes, out: list[ev.Event]) -> int:
+        """Append a delta for each of the events of the frame that `data` begins with; how many bytes those are."""
+        raws, used = self.frame.cutter(self._ending)(data)
+        if not used:
+            return 0
+        self.took(data, used, self._ending)
+        written = b"\n".join(raws)
+        texts = written.decode().split("\n")
+        if b"\\" in written:
+            texts = jsons.parse_event(b'["%b"]' % b'","'.join(raws))
+        make, part = self._make, self._part
+        out += [make(part, text) for text in texts]
+        return used
 
     @property
     def ending(self) -> bytes:
         """How events end in this stream."""
         return b"" if self._splitter is None else self._splitter.ending
-
-    @property
-    def is_learned(self) -> bool:
-        """There is a frame, for now."""
-        return self._frame is not None
 
     @property
     def delta(self) -> ev.Delta | None:
@@ -85,14 +104,16 @@ class FramedReader:
             return None
         return self._make(self._part, "")
 
-    def raw_texts(self, events: list[bytes]) -> list[bytes] | None:
-        """In place of `feed`, as long as `delta` was not None: what stands in the texts' places of the first of
-        `events`, whole ones without their blank lines (`DeltaFrame.raw_texts`). None: nothing was taken."""
+    @property
+    def frame(self) -> DeltaFrame:
+        """Whose cutters may be used in place of `feed` as long as `delta` is not None; `took` is told of it."""
         assert self._frame is not None
-        raws = self._frame.raw_texts(events)
-        if raws:
-            self.latest = events[len(raws) - 1]
-        return raws
+        return self._frame
+
+    def took(self, data: bytes, end: int, ending: bytes) -> None:
+        """The events in `data` up to `end` were taken."""
+        if self.frame.has_counts:
+            self.latest = last_event(data, end, ending)
 
     def finish(self, out: list[ev.Event]) -> bool:
         """The bytes are over: what is left goes the general way. Gives whether the stream is over with it."""

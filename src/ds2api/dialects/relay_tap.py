@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 
-from ds2api.dialects.delta_frame import DeltaFrame
+from ds2api.dialects.delta_frame import WINDOW_BYTES, DeltaFrame, last_event
 from ds2api.universal.errors import Error, Fault, Kind
 from ds2api.universal.usage import Usage
 from ds2api.wire.sse import BOM, DEFAULT_LIMIT_BYTES, SseParser, is_utf8
@@ -29,6 +29,7 @@ __all__ = ["RelayTap"]
 
 _LINE_END = rb"(?>\r\n|\n|\r)"
 _BLANK = re.compile(_LINE_END + _LINE_END)
+_SIZE_LINE = re.compile(rb"\r\n[0-9A-Fa-f]{1,4}\r\n")  # between two chunks
 
 
 class RelayTap(ABC):
@@ -69,9 +70,6 @@ class RelayTap(ABC):
         if self.error is not None or self.ended:  # what follows means nothing, but for the rest of a line end
             return b"" if self.error is not None or data.strip(b"\r\n") else data
         held = self._held
-        if not held and self._frame is not None and self._frame.is_one(data) and is_utf8(data):
-            self.latest = data
-            return data  # --- hot: one delta alone in a read, as a slow model sends them ---
         if not self._has_cr and b"\r" in data:
             self._has_cr = True
         # A blank line may begin in what is held: its last three bytes are looked at again.
@@ -95,20 +93,20 @@ class RelayTap(ABC):
             self._held_bytes = len(rest)
         return self._pass(whole)
 
-    @property
-    def skippable(self) -> bytes:
+    def shortcut(self, data: bytes) -> tuple[bytes, int]:
         """See `contract.Tap`."""
-        if self._frame is None or self._held or self.ended or self.error is not None:
-            return b""
-        return b"\r\n\r\n" if self._has_cr else b"\n\n"
-
-    def skip(self, events: list[bytes]) -> bool:
-        """See `contract.Tap`."""
-        assert self._frame is not None
-        if self._frame.skip(events, 0) < len(events):
-            return False
-        self.latest = events[-1]
-        return True
+        frame = self._frame
+        if frame is None or self._held or self.ended or self.error is not None:
+            return b"", 0
+        ending = b"\r\n\r\n" if self._has_cr else b"\n\n"
+        used = frame.cutter(ending, in_chunks=True)(data)[1]
+        if used and frame.has_counts:
+            self.latest = last_event(data, used, ending)
+        passed = data if used == len(data) else data[:used]
+        if self.removed and used:
+            passed = _SIZE_LINE.sub(b"", b"\r\n" + passed)[:-2].replace(self.removed, b"")
+            passed = b"%x\r\n%b\r\n" % (len(passed), passed)
+        return passed, used
 
     def end(self) -> bytes:
         """See `contract.Tap`."""
@@ -164,30 +162,26 @@ class RelayTap(ABC):
             if pairs != whole.count(b"\n") or pairs != whole.count(b"\r"):
                 return self._pass_any(whole)
             blank = b"\r\n\r\n"
-        events = whole.split(blank)
-        removed: set[int] = set()
-        at, count = 0, len(events)
-        while at < count:
+        kept: list[bytes] = []  # unless all of it passes
+        start = at = 0
+        window = len(whole)
+        while at < len(whole) and not self.ended:
             if self._frame is not None:
-                first = at
-                at = self._frame.skip(events, at)
-                if at > first:
-                    self.latest = events[at - 1]
-                if at == count:
-                    break
-            if events[at] and self._look(events[at]):
-                removed.add(at)
+                used = self._frame.cutter(blank)(whole[at : at + window])[1]
+                at, window = at + used, max(4 * used, WINDOW_BYTES)
+                if used:
+                    self.latest = last_event(whole, at, blank)
+                    continue
+            end = whole.find(blank, at)
+            event = whole[at:end] if end >= 0 else whole[at:]
+            if event and self._look(event):
+                kept.append(whole[start:at])
+                start = at + len(event) + len(blank)
                 if self.error is not None:  # what follows an error means nothing
-                    events[at:] = [b""]
-                    break
-            at += 1
-            if self.ended:
-                break
-        if at < count - 1 and self.ended:  # nor what follows the end
-            events[at:] = [b""]
-        elif not removed:
-            return whole
-        return blank.join(event for place, event in enumerate(events) if place not in removed or not event)
+                    return b"".join(kept)
+            at += len(event) + len(blank)
+        # Nor does what follows the end.
+        return whole if not start and at >= len(whole) else b"".join((*kept, whole[start:at]))
 
     def _pass_any(self, whole: bytes) -> bytes:
         kept: list[bytes] = []

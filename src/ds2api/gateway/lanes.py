@@ -11,6 +11,7 @@ far can be continued elsewhere (`is_cut`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ds2api.dialects.contract import Decoder, Encoder, Tap
@@ -20,15 +21,13 @@ from ds2api.gateway.rescue import SoFar
 from ds2api.universal import events as ev
 from ds2api.universal.errors import Error
 from ds2api.universal.usage import Usage
-from ds2api.wire.framing import write_chunk
 
 __all__ = ["Lane", "Relay", "Translate"]
 
 
-# Less is not worth three calls in place of one.
-_MANY_BYTES = 4096
-# The start of an answer, and its first delta: 1.7 KB in Responses, the most talkative.
-_LESSON_BYTES = 2048
+# So many events of one read are read on their own in search of one that teaches a frame: the start of an answer and its
+# first delta are 5 in Responses, the most talkative.
+_LESSONS = 8
 
 
 class Lane(Protocol):
@@ -62,14 +61,11 @@ class Lane(Protocol):
         """The client's bytes for the provider's `data`."""
         ...
 
-    def begin_splice(self) -> bytes:
-        """How events end, where deltas go from frame to frame as things stand: until the next `feed`, `splice` may be
-        asked. b"" where they do not."""
-        ...
-
-    def splice(self, events: list[bytes], data: bytes) -> bytes:
-        """In place of `feed`, for the chunks `data` that hold exactly `events` (without their ends): the
-        client's, in chunks too. b"" where they are not all deltas in a known frame; then nothing was taken."""
+    @property
+    def shortcut(self) -> Callable[[bytes], tuple[bytes, int]]:
+        """In place of `feed`, for bytes that begin with a chunk, framing and all: the client's chunks for the first of
+        them, as far as each holds exactly one delta in a known frame, and how many bytes of `data` they were. The rest
+        is to be fed."""
         ...
 
     def end(self) -> bytes:
@@ -84,11 +80,12 @@ class Lane(Protocol):
 class Relay:
     """Same dialect on both sides: bytes pass as they are, a `Tap` reads usage and the end."""
 
-    __slots__ = ("_encoder", "_failure", "_tap")
+    __slots__ = ("_encoder", "_failure", "_tap", "shortcut")
     is_cut = False
 
     def __init__(self, tap: Tap, encoder: Encoder) -> None:
         self._tap = tap
+        self.shortcut = tap.shortcut
         self._failure: Error | None = None
         self._encoder = encoder  # writes nothing but the error form
 
@@ -115,17 +112,6 @@ class Relay:
     def feed(self, data: bytes) -> bytes:
         return self._passed(self._tap.forward(data))
 
-    def begin_splice(self) -> bytes:
-        return self._tap.skippable
-
-    def splice(self, events: list[bytes], data: bytes) -> bytes:
-        tap = self._tap
-        if not tap.skip(events):
-            return b""
-        if not tap.removed:
-            return data
-        return write_chunk(b"".join([b"%b\n\n" % event.replace(tap.removed, b"") for event in events]))
-
     def end(self) -> bytes:
         return self._passed(self._tap.end())
 
@@ -146,7 +132,8 @@ class Translate:
     """Provider's dialect to client's, event by event."""
 
     __slots__ = (
-        "_course", "_decoder", "_encoder", "_so_far", "_splice", "answer_id", "content_seen", "ended", "error", "usage",
+        "_can_splice", "_course", "_decoder", "_encoder", "_so_far", "_splice", "answer_id", "content_seen", "ended",
+        "error", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -157,6 +144,7 @@ class Translate:
         self._course = course
         self._so_far = so_far  # the last step of `course`, where the answer may be rescued
         self._splice: Splice | None = None
+        self._can_splice = course is None or course.only_listens
         self.content_seen = False
         self.ended = False
         self.error: Error | None = None
@@ -165,47 +153,52 @@ class Translate:
 
     def feed(self, data: bytes) -> bytes:
         framed = self._decoder.framed
-        if len(data) < _MANY_BYTES or framed is None:
-            return self._take(self._decoder.feed(data))
-        # --- hot: of many events in one read only the first, which teach the frame, and the last are read ---
-        least = 0 if framed.is_learned else _LESSON_BYTES
-        ends = (framed.ending, framed.ending.replace(b"\n", b"\r\n"))
-        at = next((at + len(end) for end in ends if (at := data.find(end, least)) >= 0), 0)
-        made, data = [self._take(self._decoder.feed(data[:at]))], data[at:]
-        ending = self.begin_splice()
-        if self._splice is not None:
-            *events, rest = data.split(ending)
-            spliced, count = self._splice.take(events, every=False)
-            made.append(spliced)
-            data = ending.join((*events[count:], rest))
-        made.append(self._take(self._decoder.feed(data)))
+        if framed is None or not self._can_splice:
+            return self._read(data)
+        # --- hot: of many events in one read only those that teach a frame, and the last, are read ---
+        made: list[bytes] = []
+        for _ in range(_LESSONS):
+            splice = self._spliced()
+            if splice is not None:
+                spliced, used = splice.take(data)
+                made.append(spliced)
+                data = data[used:]
+                if splice.is_full:
+                    self._tell()
+            end = _first_end(data, framed.ending)
+            if end == 0 or self.ended or self.error is not None:
+                break
+            made.append(self._read(data[:end]))
+            data = data[end:]
+        if data:
+            made.append(self._read(data))
         return b"".join(made)
 
-    def begin_splice(self) -> bytes:
-        framed = self._decoder.framed
-        if self.ended or self.error is not None or framed is None:
-            return b""
-        if self._course is not None and not self._course.only_listens:
-            return b""
-        self._tell()
-        self._splice = Splice.between(framed, self._encoder)
-        return b"" if self._splice is None else framed.ending
-
-    def splice(self, events: list[bytes], data: bytes) -> bytes:
-        splice = self._splice
+    def shortcut(self, data: bytes) -> tuple[bytes, int]:
+        splice = self._splice or self._spliced()
         if splice is None:
-            return b""
-        made, _ = splice.take(events, every=True)
-        if not made:
-            return b""
+            return b"", 0
+        made, used = splice.take(data, in_chunks=True)
+        if not used:
+            return b"", 0
         if splice.is_full:
-            self.begin_splice()
-        return b"%x\r\n%b\r\n" % (len(made), made)
+            self._tell()
+        return (b"%x\r\n%b\r\n" % (len(made), made) if made else b""), used
+
+    def _spliced(self) -> Splice | None:
+        if self._splice is None and self._can_splice and not self.ended and self.error is None:
+            framed = self._decoder.framed
+            self._splice = None if framed is None else Splice.between(framed, self._encoder)
+        return self._splice
 
     def end(self) -> bytes:
-        return b"" if self.ended or self.error is not None else self._take(self._decoder.end())
+        if self.ended or self.error is not None:
+            return b""
+        self._tell()
+        return self._take(self._decoder.end())
 
     def fail(self, error: Error) -> bytes:
+        self._tell()
         return self._take([ev.Failed(error)])
 
     @property
@@ -221,9 +214,13 @@ class Translate:
                 self._course.events([delta])
             self._encoder.encode([delta])
 
-    def _take(self, events: list[ev.Event]) -> bytes:
+    def _read(self, data: bytes) -> bytes:
+        """The general way."""
         if self._splice is not None:
             self._tell()
+        return self._take(self._decoder.feed(data))
+
+    def _take(self, events: list[ev.Event]) -> bytes:
         if self._course is not None:
             events = self._course.events(events)
         for event in events:
@@ -251,3 +248,12 @@ class Translate:
         if self.usage is None:
             self.usage = Usage()
         self.usage.merge(usage)
+
+
+def _first_end(data: bytes, ending: bytes) -> int:
+    """Where the first event of `data` ends; 0 if it does not. `ending` is how they ended so far."""
+    end = data.find(ending)
+    if end < 0 and ending == b"\n\n":  # of the first event nobody knows yet
+        ending = b"\r\n\r\n"
+        end = data.find(ending)
+    return end + len(ending) if end >= 0 else 0

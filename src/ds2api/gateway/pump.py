@@ -21,7 +21,6 @@ from ds2api.gateway.failures import idle_error
 from ds2api.gateway.lanes import Lane
 from ds2api.universal.errors import Error, Fault, Kind
 from ds2api.wire.errors import PeerError
-from ds2api.wire.framing import whole_chunks
 from ds2api.wire.server import Incoming
 from ds2api.wire.sse import DEFAULT_LIMIT_BYTES
 from ds2api.wire.timers import TimerWheel
@@ -35,9 +34,6 @@ _SLICE_BYTES = 64 * 1024
 # What may come before the first content: a start event and pings, Azure's filter results (1 KB), and then one event as
 # large as any may be. Beyond it the provider only keeps us busy.
 _SILENT_MOST_BYTES = DEFAULT_LIMIT_BYTES + 4 * 1024 * 1024
-# So often a stream is tried to be spliced (`Pump._splice`). What ends a splice is another kind of event, of which a
-# usual answer has a dozen; where no two events are alike, trying costs a microsecond each time.
-_LESSONS = 64
 # Behind the terminal event the end of the body is still to come, usually in the same read. Nobody waits for it; but
 # given this time it keeps the connection for another request.
 _TRAILING_S = 0.5
@@ -47,9 +43,8 @@ class Pump:
     """One attempt's answer on its way. Start with `start`, always end with `close`."""
 
     __slots__ = (
-        "_answer", "_client", "_client_full", "_committed", "_end", "_ending", "_event_idle_s", "_held", "_idle",
-        "_incoming", "_is_closed", "_lessons", "_loop", "_silent_bytes", "_slices", "_wheel", "done", "failure",
-        "lane", "opened",
+        "_answer", "_client", "_client_full", "_committed", "_end", "_event_idle_s", "_held", "_idle", "_incoming",
+        "_is_closed", "_loop", "_silent_bytes", "_slices", "_wheel", "done", "failure", "lane", "opened",
     )  # fmt: skip
 
     def __init__(
@@ -78,8 +73,6 @@ class Pump:
         self._slices: deque[bytes] = deque()
         self._end: tuple[PeerError | None] | None = None
         self._idle = wheel.after(event_idle_s, self._idle_too_long)
-        self._lessons = _LESSONS
-        self._ending = b""
         self._client_full = False
         self._is_closed = False
 
@@ -94,6 +87,7 @@ class Pump:
             held = bytes(self._held)
             self._held.clear()
             self._client.write(held)
+        self._offer()
         if (self.done.done() or self.lane.ended) and not self.lane.is_cut:
             self._client.finish(has_failed=self.error is not None)
 
@@ -117,19 +111,22 @@ class Pump:
         """Why the answer is not complete, None if it is."""
         return self.lane.error or self.failure
 
-    def _splice(self, chunks: bytes) -> bool:
-        """One read of whole chunks, if it holds nothing but deltas that the lane knows from the first. The rest is
-        `_on_data`'s, which makes the same of it."""
+    def _offer(self) -> None:
+        if self._incoming.is_chunked:
+            self._answer.offer(self._shortcut)
+
+    def _shortcut(self, data: bytes) -> int:
+        """How much of one read the lane takes as it came, chunks and all. The rest is `_on_data`'s, which would make
+        the same of all of it."""
         # --- hot: what an event costs that comes alone ---
-        if len(chunks) > _SLICE_BYTES:
-            return False
-        events = whole_chunks(chunks, self._ending)
-        made = self.lane.splice(events, chunks) if events else b""
-        if not made:
-            return False
-        self._idle.touch()
-        self._incoming.write_chunks(made)
-        return True
+        if len(data) > _SLICE_BYTES:
+            return 0
+        made, used = self.lane.shortcut(data)
+        if made:
+            self._idle.touched_at = self._incoming.write_chunks(made)
+        elif used:
+            self._idle.touch()
+        return used
 
     def _on_data(self, data: bytes) -> None:
         if self._is_closed or self.lane.ended:  # nothing behind the terminal event means anything
@@ -146,11 +143,7 @@ class Pump:
         if self._committed:
             if made:
                 self._client.write(made)
-            if self._lessons and self._incoming.is_chunked:
-                self._ending = lane.begin_splice()
-                if self._ending:
-                    self._lessons -= 1
-                    self._answer.offer(self._splice)
+            self._offer()
         else:
             self._held += made
             self._silent_bytes += len(data)

@@ -133,11 +133,11 @@ class Answer:
         self._on_data, self._on_end = on_data, on_end
         self.resume()
 
-    def offer(self, take: Callable[[bytes], bool] | None) -> None:
-        """Show `take` the next reads as they come, framing and all, before anything else looks at them: it says
-        whether it has dealt with one, which must be nothing but whole chunks. The first that it does not want goes the
-        usual way, and it is asked no more. Nor behind `pause`, or where a read would not begin with a chunk: then this
-        is without effect. Called from `on_data`.
+    def offer(self, take: Callable[[bytes], int] | None) -> None:
+        """Show `take` the next reads as they come, framing and all, before anything else looks at them: it says how
+        many bytes of one it has dealt with, which must be whole chunks. The first of which it leaves something goes on
+        the usual way, and it is asked no more. Nor behind `pause`, or where a read would not begin with a chunk: then
+        this is without effect. Not to be called by `take` itself.
         """
         connection, reader = self._connection, self._reader
         if connection is None:

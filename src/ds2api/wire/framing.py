@@ -26,7 +26,7 @@ from ds2api.wire.headers import Headers, list_members
 
 __all__ = [
     "LAST_CHUNK", "BodyReader", "ChunkedReader", "EofReader", "Framing", "FramingError", "LengthReader",
-    "body_framing", "length_framing", "make_reader", "whole_chunks", "write_chunk",
+    "body_framing", "length_framing", "make_reader", "write_chunk",
 ]  # fmt: skip
 
 # Go's `maxLineLength`.
@@ -52,10 +52,6 @@ _FORBIDDEN_TRAILERS = frozenset({b"content-length", b"transfer-encoding", b"host
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 LAST_CHUNK = b"0\r\n\r\n"
-
-# Where `whole_chunks` looks: some ten times a usual event. Their size lines are made once each.
-_USUAL_BYTES = 4_096
-_size_lines: dict[int, tuple[bytes, ...]] = {}
 
 
 class FramingError(ValueError):
@@ -349,40 +345,6 @@ class ChunkedReader:
         if found[1].lower() in _FORBIDDEN_TRAILERS:
             raise FramingError(f"the field {found[1].decode()} is not allowed in a trailer")
         return end + 1
-
-
-def whole_chunks(data: bytes, end: bytes) -> list[bytes] | None:
-    """What the chunks of `data` hold, without the `end` that each of them ends in; None where `data` is not just that.
-
-    For a read that begins between two chunks of a stream whose events come one a chunk, as nearly all do: then no byte
-    need be framed anew. The size line must be the plain one (no zeros in front, no extension), and every chunk whole;
-    everything else is `ChunkedReader`'s, to which the tests hold this. 0.4 µs for one, where that takes 1.0
-    (`bench/parts.py`).
-    """
-    pieces = data.split(end + b"\r\n")
-    if pieces.pop():
-        return None
-    more, known = len(end), _size_lines
-    chunks = []
-    for piece in pieces:
-        size = len(piece) + more
-        lines = known.get(size)
-        if lines is None:
-            lines = _plain_size_lines(size)
-        if not piece.startswith(lines):
-            return None
-        chunks.append(piece[len(lines[0]) :])
-    return chunks
-
-
-def _plain_size_lines(size: int) -> tuple[bytes, ...]:
-    """How the size line of a chunk can be, if it and the data have `size` bytes. None, for too many or impossible
-    ones."""
-    if size > _USUAL_BYTES:
-        return ()
-    lines = [line for digits in (1, 2, 3, 4) if len(line := b"%x\r\n" % max(size - digits - 2, 0)) == digits + 2]
-    found = {spelled for line in lines if line[:1] != b"0" for spelled in (line, line.upper())}
-    return _size_lines.setdefault(size, tuple(found))
 
 
 def write_chunk(data: bytes) -> bytes:

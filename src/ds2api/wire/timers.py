@@ -40,30 +40,31 @@ _READ_FIRST_S = 0.002  # asyncio and libuv both look at what can be read before 
 
 
 class Deadline:
-    """One limit on time, made by `TimerWheel.after`. `seconds` counts from the last `touch`."""
+    """One limit on time, made by `TimerWheel.after`. `seconds` counts from `touched_at`, which whoever knows the time
+    may set in place of `touch`."""
 
-    __slots__ = ("_bucket", "_callback", "_looked_at", "_time", "_touched_at", "_wheel", "seconds")
+    __slots__ = ("_bucket", "_callback", "_looked_at", "_time", "_wheel", "seconds", "touched_at")
 
     def __init__(self, seconds: float, callback: Callable[[], None], wheel: TimerWheel) -> None:
         self.seconds = seconds
         self._callback: Callable[[], None] | None = callback
         self._wheel = wheel
         self._time = wheel.time
-        self._touched_at = wheel.time()
+        self.touched_at = wheel.time()
         self._bucket: dict[Deadline, None] | None = None
         self._looked_at = 0.0  # one bucket before its own comes due
 
     def touch(self) -> None:
         """A sign of life: the time counts from now. Without effect once fired or cancelled."""
-        self._touched_at = self._time()
+        self.touched_at = self._time()
 
     def hold(self) -> None:
         """Let no time pass until `restart`."""
-        self._touched_at = math.inf
+        self.touched_at = math.inf
 
     def restart(self, seconds: float) -> None:
         """Count `seconds` from now, whatever was before. Without effect once fired or cancelled."""
-        now = self._touched_at = self._time()
+        now = self.touched_at = self._time()
         self.seconds = seconds
         if now + seconds < self._looked_at and self._callback is not None:
             if self._bucket is not None:
@@ -85,7 +86,7 @@ class Deadline:
     @property
     def due_at(self) -> float:
         """When it fires unless touched again, in the loop's time."""
-        return self._touched_at + self.seconds
+        return self.touched_at + self.seconds
 
 
 class Limit:

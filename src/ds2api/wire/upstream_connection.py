@@ -84,7 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reading_paused = False
         self._session_kept = False
         self.reused = False
-        self.shortcut: Callable[[bytes], bool] | None = None  # see `Answer.offer`; only ever set in BODY
+        self.shortcut: Callable[[bytes], int] | None = None  # see `Answer.offer`; only ever set in BODY
         self.state = UpstreamState.RESERVED
 
     # --- the transport's side ---
@@ -95,9 +95,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.shortcut is not None:  # --- hot: nearly every event of a stream ends here ---
-            if self.shortcut(data):
+            used = self.shortcut(data)
+            if used == len(data):
                 return
-            self.shortcut = None
+            self.shortcut, data = None, data[used:]
         if self.state is UpstreamState.BODY:
             assert self._answer is not None
             self._answer.take(data)

@@ -77,7 +77,7 @@ class GeminiDecoder:
 
     def __init__(self) -> None:
         self._parser = SseParser()
-        self.framed = FramedReader(self._read)
+        self.framed = FramedReader(self._read, hear=lambda delta: self._measure([delta]))
         self._candidates: dict[int, _Candidate] = {}
         self._parts = 0
         self._is_started = False
@@ -333,7 +333,7 @@ class GeminiDecoder:
             self._latest = usage if isinstance(usage, dict) else {}
 
     def _measure(self, out: list[ev.Event]) -> None:
-        """Count the text of one read, that of the frame too."""
+        """Count the text of one read, that of the frame too, or text that was passed unread."""
         for choice, state in self._candidates.items():
             text = "".join([one.text for one in out if type(one) is ev.TextDelta and one.choice == choice])
             if text:

@@ -19,7 +19,7 @@ from typing import Any, assert_never
 
 from ds2api import jsons
 from ds2api.dialects.arguments import RAW_REASON, as_object
-from ds2api.dialects.contract import Around, Asker
+from ds2api.dialects.contract import KEPT, Around, Asker
 from ds2api.dialects.gemini.errors import error_object
 from ds2api.dialects.gemini.fields import NAME, own_fields
 from ds2api.dialects.gemini.finish import finish_word
@@ -109,8 +109,10 @@ class GeminiEncoder:
     def around(self, delta: ev.Delta) -> Around | None:
         """See `contract.Encoder`."""
         part = self._parts.get(delta.part)
-        if part is None or isinstance(delta, ev.ArgumentsDelta) or self._is_array or self._is_over:
+        if part is None or self._is_array or self._is_over:
             return None
+        if isinstance(delta, ev.ArgumentsDelta):
+            return KEPT
         return Around(self._before + part.head, part.tail + self._after, joins=True)
 
     def alive(self) -> bytes:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ds2api import jsons
-from ds2api.dialects.contract import Around, Asker
+from ds2api.dialects.contract import KEPT, Around, Asker
 from ds2api.dialects.loss_lines import loss_lines
 from ds2api.dialects.mistral.chunks import (
     FAMILY,
@@ -76,6 +76,8 @@ class MistralEncoder:
 
     def around(self, delta: ev.Delta) -> Around | None:
         """See `contract.Encoder`."""
+        if isinstance(delta, ev.ArgumentsDelta) and not self._is_over:
+            return KEPT
         frame = self._texts.get(0)
         return None if frame is None or self._is_over or not isinstance(delta, ev.TextDelta) else Around(*frame)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.arguments import RAW_REASON, as_object
-from ds2api.dialects.contract import Around, Asker
+from ds2api.dialects.contract import KEPT, Around, Asker
 from ds2api.dialects.ollama.answer_lines import warnings, write_logprobs, written_created, written_message
 from ds2api.dialects.ollama.errors import message_for
 from ds2api.dialects.ollama.extras import own_fields
@@ -91,8 +91,10 @@ class OllamaEncoder:
 
     def around(self, delta: ev.Delta) -> Around | None:
         """See `contract.Encoder`."""
-        if self._is_over or self._logprobs or isinstance(delta, ev.ArgumentsDelta):
+        if self._is_over or self._logprobs:
             return None
+        if isinstance(delta, ev.ArgumentsDelta):
+            return KEPT
         return Around(*(self._text if isinstance(delta, ev.TextDelta) else self._thought))
 
     def alive(self) -> bytes:

@@ -9,6 +9,7 @@ and no ``"error"`` stands, counting proves without parsing that nothing is told.
 from __future__ import annotations
 
 from ds2api import jsons
+from ds2api.dialects.delta_frame import DeltaFrame
 from ds2api.dialects.ollama.answer_lines import message_of
 from ds2api.dialects.ollama.errors import broken, read_line_error, truncated
 from ds2api.dialects.ollama.figures import read_figures
@@ -23,7 +24,6 @@ __all__ = ["OllamaTap"]
 class OllamaTap:
     """See `contract.Tap`. One for each stream."""
 
-    removed = b""
     answer_id: str | None = None  # nothing can be asked for again here
 
     def __init__(self) -> None:
@@ -32,6 +32,7 @@ class OllamaTap:
         self.error: Error | None = None
         self.usage: Usage | None = None
         self._lines = LineSplitter()
+        self._frame: DeltaFrame | None = None  # of the first delta
 
     def forward(self, data: bytes) -> bytes:
         """See `contract.Tap`."""
@@ -50,14 +51,12 @@ class OllamaTap:
             return data
         return b"".join(line + b"\n" for line in passed)
 
-    @property
-    def skippable(self) -> bytes:
+    def shortcut(self, data: bytes) -> tuple[bytes, int]:
         """See `contract.Tap`."""
-        return b"\n" if self.content_seen and not self._lines.holds and not self._is_over() else b""
-
-    def skip(self, events: list[bytes]) -> bool:
-        """See `contract.Tap`."""
-        return all(map(_tells_nothing, events))
+        if self._frame is None or self._lines.holds or self._is_over():
+            return b"", 0
+        used = self._frame.cutter(b"\n", in_chunks=True)(data)[1]
+        return data[:used], used
 
     def end(self) -> bytes:
         """See `contract.Tap`. The last line may lack its end."""
@@ -97,7 +96,10 @@ class OllamaTap:
             self.usage = read_figures(value)
         elif not self.content_seen:
             message = message_of(value) or {}
-            self.content_seen = any(message.get(name) for name in ("content", "thinking", "tool_calls"))
+            said = [name for name in ("content", "thinking", "tool_calls") if message.get(name)]
+            self.content_seen = bool(said)
+            if said in (["content"], ["thinking"]):
+                self._frame = DeltaFrame.learn(line, str(message[said[0]]))
         return self.ended
 
 
