@@ -129,7 +129,7 @@ class Limit:
     ) -> None:
         task, self._task = self._task, None
         if self._deadline is not None:
-            self._deadline._touched_at = math.inf  # as `hold`, without the call
+            self._deadline.touched_at = math.inf  # as `hold`, without the call
         elif task is not None and self.is_expired:
             is_ours = task.uncancel() <= self._cancelling
             if is_ours and kind is asyncio.CancelledError:
