@@ -145,6 +145,14 @@ class Fields:
         """Whether `name` is there and not null."""
         return self._rest.get(name) is not None
 
+    @property
+    def is_empty(self) -> bool:
+        """Everything was taken."""
+        return not self._rest
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        return not names.isdisjoint(self._rest)
+
     def at(self, name: str) -> str:
         """The path of the field `name`."""
         return at(self.path, name)

@@ -98,7 +98,7 @@ class Attempt:
             and place.tools == "native"
             and self._dialect.fits(request.outline, self._target)
         )
-        self._listener = None if self._is_relay else self._new_listener()
+        self._listener: Listener | None = None
         # The gateway alone wants it: what comes of it is taken out again.
         self._asks_usage = peek.stream and not peek.wants_usage and self._dialect.must_ask_usage(endpoint.flavour)
         record = answer.record
@@ -119,9 +119,9 @@ class Attempt:
         """Bring the answer to the client. Raises `AttemptFailed`, and `Problem` where the request itself cannot
         be carried to this target."""
         request, client, dialect = self._request, self._answer, self._dialect
-        course: Course | None
+        outgoing: Outgoing | None = None
         if self._is_relay and self._unproved is None:
-            course, client.losses = None, []
+            client.losses = []
             path = dialect.relay_path(request.path, self._place.model)
             headers = dialect.relay_headers(request.headers, self._target)
             body = dialect.rewrite(request.raw, request.outline, self._place.model, ask_usage=self._asks_usage)
@@ -130,12 +130,12 @@ class Attempt:
             known = [] if self._cut is None else client.losses
             self._new_losses = [loss for loss in outgoing.losses if loss not in known]
             client.losses = known + self._new_losses
-            path, headers, body, course = outgoing.path, outgoing.headers, outgoing.body, self._course(outgoing)
+            path, headers, body = outgoing.path, outgoing.headers, outgoing.body
         accept = f"{dialect.stream_type}, application/json" if self._streams else "application/json"
         try:
             answer = await self._contact.send(self._lease, client.record, path, headers, body, accept=accept)
             try:
-                return await self._brought(answer, course)
+                return await self._brought(answer, outgoing)
             finally:
                 answer.close()
         except AttemptFailed as failure:
@@ -143,17 +143,17 @@ class Attempt:
                 raise
         return await self.run()
 
-    def _brought(self, answer: Answer, course: Course | None) -> Coroutine[Any, Any, Usage | None]:
+    def _brought(self, answer: Answer, outgoing: Outgoing | None) -> Coroutine[Any, Any, Usage | None]:
         """How the answer comes to the client: what it is decides, not what was asked for."""
         said = answer.headers.get("content-type", "")
         is_stream = said != "application/json" and said.partition(";")[0].strip().lower() in _STREAM_TYPES
         if answer.status >= 300:
             return self._refused(answer)
         if is_stream and self._request.peek.stream:
-            return self._stream(answer, course)
+            return self._stream(answer, self._course(outgoing))
         if self._cut is not None:
             raise attempt_failed(_NO_STREAM, self._provider.name)
-        return self._gather(answer, course) if is_stream else self._whole(answer, course)
+        return self._gather(answer, self._course(outgoing)) if is_stream else self._whole(answer, outgoing)
 
     async def _refused(self, answer: Answer) -> Usage | None:
         raise await self._contact.failure_of(answer, self._dialect)
@@ -214,10 +214,11 @@ class Attempt:
         universal = completed(request.outlined, self._target, house.thoughts, request.caller, house.now())
         return universal if self._streams == universal.stream else replace(universal, stream=self._streams)
 
-    def _course(self, outgoing: Outgoing) -> Course | None:
+    def _course(self, outgoing: Outgoing | None) -> Course | None:
         """What the answer's events go through. The thoughts of a client that holds them itself are its own affair."""
-        if self._listener is None:
+        if self._is_relay or outgoing is None:
             return None
+        self._listener = self._new_listener()
         steps: list[Step] = []
         if self._place.tools == "prompted":
             tools = [tool for tool in self._request.outlined.tools if not tool.hosted]
@@ -324,7 +325,7 @@ class Attempt:
             idle.cancel()
         return self._respond(response)
 
-    async def _whole(self, answer: Answer, course: Course | None) -> Usage | None:
+    async def _whole(self, answer: Answer, outgoing: Outgoing | None) -> Usage | None:
         """The provider answers in one piece: pass it, translate it, or play it as a stream."""
         name = self._provider.name
         raw = answer.at_hand()
@@ -350,11 +351,17 @@ class Attempt:
         except Problem as problem:
             raise attempt_failed(problem.error, name) from None
         if self._request.peek.stream:
-            return self._play(response, course)
+            return self._play(response, self._course(outgoing))
+        course = self._course(outgoing) if outgoing and self._is_listened_to(outgoing, response) else None
         if course is not None:
             events = course.events(play(response))
             response = response if course.only_listens else fold(events)
         return self._respond(response)
+
+    def _is_listened_to(self, outgoing: Outgoing, response: Response) -> bool:
+        """Whether the events of an answer in one piece have anything for a step of the course."""
+        is_changed = outgoing.restore or self._place.tools == "prompted" or self._joint is not None
+        return bool(is_changed) or self._dialect.proves_text or not response.is_plain_text
 
     def _respond(self, response: Response) -> Usage | None:
         self._answer = self._answer.claim()

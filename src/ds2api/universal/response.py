@@ -53,6 +53,15 @@ class Response:
     notes: list[Opaque] = field(default_factory=list)
     extra: Extra | None = None
 
+    @property
+    def is_plain_text(self) -> bool:
+        """Nothing but text without proofs: no call, no thought, nothing of one dialect."""
+        for choice in self.choices:
+            for part in choice.parts:
+                if type(part) is not Text or part.signature is not None:
+                    return False
+        return True
+
 
 class Folder:
     """Folds events into a `Response`, as they come: `add` each, then `finish`."""

@@ -22,6 +22,11 @@ __all__ = ["read_request"]
 
 _EFFORTS: tuple[str, ...] = get_args(Effort)
 
+_SAMPLING = frozenset({
+    "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed",
+    "random_seed", "logit_bias",
+})  # fmt: skip
+
 
 def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) -> Request:
     """The whole request. Raises `Problem` naming the field; two equal keys are refused down to the third level."""
@@ -38,9 +43,12 @@ def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) ->
     request = Request("chat", model, conversation.turns)
     paths = {"repeat_penalty": "repetition_penalty"}
     request.stream = fields.maybe_boolean("stream") or False
-    _read_stream_options(fields, request)
+    request.paths = paths
     if conversation.is_old:
         paths["tools"] = "functions"
+    if fields.is_empty:  # as many small requests are
+        return request
+    _read_stream_options(fields, request)
     _read_tools(fields, request, paths)
     request.parallel_calls = fields.maybe_boolean("parallel_tool_calls")
     paths["parallel_calls"] = "parallel_tool_calls"
@@ -68,7 +76,6 @@ def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) ->
     request.moderation = fields.take("moderation")
     store = fields.maybe_boolean("store")
     request.state = None if store is None else State(store=store)
-    request.paths = paths
     request.extra = _extra(fields)
     return request
 
@@ -179,6 +186,8 @@ def _extra(fields: Fields) -> Extra | None:
 
 
 def _read_sampling(fields: Fields, request: Request) -> None:
+    if not fields.has_any(_SAMPLING):
+        return
     seed = fields.maybe_integer("seed")
     request.sampling = Sampling(
         temperature=fields.maybe_number("temperature"),

@@ -159,20 +159,25 @@ def _write_sampling(request: Request, body: dict[str, Any], destination: Destina
     refuses_sampling = not destination.capabilities.sampling and not destination.is_same
     for name, default in (("temperature", 1), ("top_p", 1)):
         value = getattr(sampling, name)
-        if refuses_sampling and value is not None:
+        if value is None:
+            continue
+        if refuses_sampling:
             if value != default:
                 destination.losses.report("dropped", request.path_of(name), "this model takes no sampling settings")
         else:
             _put(body, name, value, request.path_of(name), destination)
     for name, wire in _COMMON:
         value = getattr(sampling, name)
+        if value is None:
+            continue
         if refuses_sampling and value and name in ("frequency_penalty", "presence_penalty", "logit_bias"):
             destination.losses.report("dropped", request.path_of(name), "this model takes no sampling settings")
             continue
         wire = destination.flavour.seed_field if wire == "seed" else wire
         _put(body, wire, value, request.path_of(name), destination)
     for name, wire in _OPTIONAL:
-        _put_hint(body, wire, getattr(sampling, name), request.path_of(name), destination)
+        if (value := getattr(sampling, name)) is not None:
+            _put_hint(body, wire, value, request.path_of(name), destination)
     if request.choices is not None and (request.choices > 1 or destination.is_same):
         if not destination.flavour.takes("n") and request.choices > 1:
             raise destination.losses.refuse(request.path_of("choices"), "this chat server gives one answer only")
@@ -232,7 +237,8 @@ def _write_modalities(request: Request, body: dict[str, Any], destination: Desti
             raise destination.losses.refuse(request.path_of("modalities"), f"this chat server gives text, not {odd[0]}")
     if request.modalities is not None and (destination.is_same or request.modalities != ["text"]):
         _put(body, "modalities", request.modalities, request.path_of("modalities"), destination)
-    _put(body, "audio", request.audio_output, request.path_of("audio_output"), destination)
+    if request.audio_output is not None:
+        _put(body, "audio", request.audio_output, request.path_of("audio_output"), destination)
 
 
 def _write_hints(request: Request, body: dict[str, Any], destination: Destination) -> None:
@@ -243,12 +249,14 @@ def _write_hints(request: Request, body: dict[str, Any], destination: Destinatio
         ("cache_key", "prompt_cache_key"),
         ("moderation", "moderation"),
     ):
-        _put_hint(body, wire, getattr(request, name), request.path_of(name), destination)
+        if (value := getattr(request, name)) is not None:
+            _put_hint(body, wire, value, request.path_of(name), destination)
     tier = request.service_tier
     if not destination.is_same:
         # Anthropic's words: "auto" is everybody's default, "standard_only" is chat's "default".
         tier = {"auto": None, "standard_only": "default"}.get(tier or "auto", tier)
-    _put_hint(body, "service_tier", tier, request.path_of("service_tier"), destination)
+    if tier is not None:
+        _put_hint(body, "service_tier", tier, request.path_of("service_tier"), destination)
     store = request.state.store if request.state is not None and destination.is_same else None
     if store is not None and destination.flavour.takes("store"):
         body["store"] = store

@@ -37,12 +37,12 @@ from ds2api.universal.parts import Extra, Sealed
 from ds2api.universal.usage import Usage
 from ds2api.wire.sse import EventTooLarge, SseEvent, SseParser
 
-__all__ = ["MessagesDecoder"]
+__all__ = ["MESSAGE_FIELDS", "MessagesDecoder"]
 
 _NAME = "messages"
 
 # What `message_start` says of a message that is said again elsewhere, or by its place.
-_MESSAGE_FIELDS = frozenset({"type", "role", "content", "id", "model", "usage", "stop_reason", "stop_sequence"})
+MESSAGE_FIELDS = frozenset({"type", "role", "content", "id", "model", "usage", "stop_reason", "stop_sequence"})
 _TEXT_FIELDS = frozenset({"type", "text"})
 _CALL_FIELDS = frozenset({"type", "id", "name", "input"})
 
@@ -197,7 +197,7 @@ class MessagesDecoder:
         self._message_id = name if isinstance(name, str) else None
         model = message.get("model")
         self._usage = read_usage(message.get("usage"))
-        extra = {field: value for field, value in message.items() if field not in _MESSAGE_FIELDS}
+        extra = {field: value for field, value in message.items() if field not in MESSAGE_FIELDS}
         if extra.get("stop_details") is not None:
             del extra["stop_details"]  # said with the reason
         model = model if isinstance(model, str) else None

@@ -54,13 +54,21 @@ def refuse_what_cannot_be(request: Request, writing: Writing) -> None:
 def report_hints(request: Request, writing: Writing) -> None:
     """Fields that only steer: each is left out with a loss, unless its value steers nothing."""
     sampling = request.sampling
-    neutral: dict[str, Any] = {"frequency_penalty": 0, "presence_penalty": 0, "repeat_penalty": 1, "min_p": 0}
-    hints: dict[str, Any] = {name: getattr(sampling, name) for name in neutral}
-    hints |= {"seed": sampling.seed, "logit_bias": sampling.logit_bias or None}
-    hints |= {name: getattr(request, name) for name in ("verbosity", "prediction", "audio_output", "moderation")}
-    hints |= {"cache_key": request.cache_key, "metadata": request.metadata or None}
-    for name, value in hints.items():
-        if value is not None and value != neutral.get(name):
+    for name, value, neutral in (
+        ("frequency_penalty", sampling.frequency_penalty, 0),
+        ("presence_penalty", sampling.presence_penalty, 0),
+        ("repeat_penalty", sampling.repeat_penalty, 1),
+        ("min_p", sampling.min_p, 0),
+        ("seed", sampling.seed, None),
+        ("logit_bias", sampling.logit_bias or None, None),
+        ("verbosity", request.verbosity, None),
+        ("prediction", request.prediction, None),
+        ("audio_output", request.audio_output, None),
+        ("moderation", request.moderation, None),
+        ("cache_key", request.cache_key, None),
+        ("metadata", request.metadata or None, None),
+    ):
+        if value is not None and value != neutral:
             writing.losses.report("dropped", request.path_of(name), "this provider has no such setting")
 
 
@@ -100,9 +108,9 @@ def write_sampling(request: Request, writing: Writing, *, thinks: bool) -> dict[
     is_taken = capabilities.sampling != "none" and writing.target.anthropic_version < _WITHOUT_SAMPLING
     values = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
     for name, value in values.items():
-        path = request.path_of(name)
         if value is None:
             continue
+        path = request.path_of(name)
         if not is_taken:
             losses.report("dropped", path, f"{writing.target.model} takes no {name}")
         elif thinks and not (value == 1 if name == "temperature" else name == "top_p" and 0.95 <= value <= 1):

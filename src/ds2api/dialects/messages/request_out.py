@@ -52,7 +52,8 @@ def write_request(request: Request, target: Target) -> Outgoing:
 
 def _body(request: Request, writing: Writing) -> dict[str, Any]:
     refuse_what_cannot_be(request, writing)
-    writing.report_extra(request.extra, "")
+    if request.extra is not None:
+        writing.report_extra(request.extra, "")
     tools, choice = write_tools(request, writing)
     turns = ForeignTurns(writing)
     turns.write(request.turns)
@@ -91,7 +92,7 @@ def _body(request: Request, writing: Writing) -> dict[str, Any]:
         "service_tier": _tier(request, writing),
     }
     body |= {name: value for name, value in optional.items() if value not in (None, [], {})}
-    return writing.mark(body, request.cache, request.path_of("cache"))
+    return body if request.cache is None else writing.mark(body, request.cache, request.path_of("cache"))
 
 
 def _max_tokens(request: Request, writing: Writing) -> int:
@@ -110,6 +111,8 @@ def _max_tokens(request: Request, writing: Writing) -> int:
 
 def _stop(request: Request, writing: Writing) -> list[str]:
     """Stop sequences; one of white space alone is a 400 there, so the gateway watches for it itself."""
+    if not request.stop:
+        return []
     blank = [one for one in request.stop if not one.strip()]
     if blank:
         writing.restore.stop += [one for one in blank if one]

@@ -22,8 +22,12 @@ def read_usage(wire: Any, before: Usage | None = None) -> Usage | None:
     raw fields stay where `wire` does not name them (a `message_delta` may name the output only, R097)."""
     if not isinstance(wire, dict):
         return None
-    creation = wire.get("cache_creation")
-    creation = creation if isinstance(creation, dict) else {}
+    short = long = None
+    if isinstance(creation := wire.get("cache_creation"), dict):
+        short, long = (
+            _count(creation.get("ephemeral_5m_input_tokens")),
+            _count(creation.get("ephemeral_1h_input_tokens")),
+        )
     details = wire.get("output_tokens_details")
     thinking = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
     output = _count(wire.get("output_tokens"))
@@ -34,8 +38,8 @@ def read_usage(wire: Any, before: Usage | None = None) -> Usage | None:
         input_uncached=_count(wire.get("input_tokens")),
         cache_read=_count(wire.get("cache_read_input_tokens")),
         cache_write=_count(wire.get("cache_creation_input_tokens")),
-        cache_write_5m=_count(creation.get("ephemeral_5m_input_tokens")),
-        cache_write_1h=_count(creation.get("ephemeral_1h_input_tokens")),
+        cache_write_5m=short,
+        cache_write_1h=long,
         output_text=output if output is None or thinking is None else max(0, output - thinking),
         output_reasoning=None if output is None else thinking,
         raw=(_NAME, raw),
