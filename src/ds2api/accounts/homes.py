@@ -28,6 +28,10 @@ class Home(NamedTuple):
     factor: float | None
 
 
+# As `Home(…)`, without the function that a named tuple is made by: half the time.
+_new = tuple.__new__
+
+
 class Homes:
     """By (caller, conversation, provider)."""
 
@@ -47,7 +51,7 @@ class Homes:
             return
         lease.conversation = key = (ask.caller, ask.affinity, provider)
         home = self._homes.pop(key, None)  # the latest stand last
-        self._homes[key] = Home(lease.account.id, ask.input_tokens, None if home is None else home.factor)
+        self._homes[key] = _new(Home, (lease.account.id, ask.input_tokens, None if home is None else home.factor))
         if len(self._homes) > _MOST:
             self._homes.popitem(last=False)
 
@@ -59,4 +63,4 @@ class Homes:
             return
         factor = total / max(lease.input_tokens, 1.0)
         tokens = lease.input_tokens + (usage.output_total or 0) / factor
-        self._homes[lease.conversation] = Home(home.account, max(home.tokens, tokens), factor)
+        self._homes[lease.conversation] = _new(Home, (home.account, max(home.tokens, tokens), factor))

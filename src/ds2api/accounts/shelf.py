@@ -80,20 +80,22 @@ class Shelf:
 
     def put(self, offer: Offer) -> None:
         """It has changed, or is new. Where it lies as it must already, nothing is done."""
-        if not offer.bench.seated:
+        bench, quota = offer.bench, offer.quota
+        if not bench.seated:
             self._leave_heap(offer)
-            if offer not in offer.bench.parked:
-                offer.bench.parked.append(offer)
+            if offer not in bench.parked:
+                bench.parked.append(offer)
                 self._count(offer, None)
             return
-        if offer.counted is None or offer.counted_version != offer.quota.limits_version:
-            limits = [offer.quota.bucket(kind) for kind in range(len(KINDS))]
+        if offer.counted is None or offer.counted_version != quota.limits_version:
+            limits = [quota.bucket(kind) for kind in range(len(KINDS))]
             self._count(offer, tuple(None if one is None else one.limit for one in limits))
-            offer.counted_version = offer.quota.limits_version
-        placed = (offer.quota.open_at, offer.bench.load)
+            offer.counted_version = quota.limits_version
+        placed = (quota.open_at, bench.load)
         if placed == offer.placed:
             return
-        self._leave_heap(offer)
+        offer.version += 1  # as `_leave_heap`
+        self._full.discard(offer)
         offer.placed = placed
         heapq.heappush(self._heap, (*placed, next(self._serials), offer.version, offer))
         if len(self._heap) > _STALE * len(self.offers) + 64:

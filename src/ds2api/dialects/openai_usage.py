@@ -22,8 +22,10 @@ _NAMED_CACHED = frozenset(_CACHED)
 
 def read_usage(block: dict[str, Any], dialect: str) -> Usage:
     """The counters of `block`. Total: whatever is no whole number is not known."""
-    prompt = _count(block, "prompt_tokens")
-    completion = _count(block, "completion_tokens")
+    prompt, completion, total = block.get("prompt_tokens"), block.get("completion_tokens"), block.get("total_tokens")
+    if not (type(prompt) is type(completion) is type(total) is int and min(prompt, completion, total) >= 0):
+        prompt, completion = _count(block, "prompt_tokens"), _count(block, "completion_tokens")
+        total = _count(block, "total_tokens")
     cached = written = reasoning = None
     if isinstance(details := block.get("prompt_tokens_details"), dict):
         cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
@@ -31,7 +33,6 @@ def read_usage(block: dict[str, Any], dialect: str) -> Usage:
         reasoning = _count(details, "reasoning_tokens")
     if cached is None and not _NAMED_CACHED.isdisjoint(block):
         cached = next((one for name in _CACHED if (one := _count(block, name)) is not None), None)
-    total = _count(block, "total_tokens")
     if total is not None and prompt is not None and completion is not None and total > prompt + completion:
         # More than the sum: what was thought is outside of the completion. xAI names it, Google does not.
         beyond = total - prompt - completion

@@ -37,6 +37,8 @@ from ds2api.wire.server import Incoming
 
 __all__ = ["Exchange", "Visit"]
 
+_BESIDE = {"count_tokens": count_tokens, "embed": embed, "relay": relay}
+
 
 @dataclass(slots=True)
 class Visit:
@@ -101,14 +103,13 @@ class Exchange:
         caller = self._visit.caller or self._identified()
         self._record.caller = caller.name
         peek: Callable[[dict[str, Any], str], Peek] | None = None
-        match door.operation:
-            case "stored":
-                await tell(trying, door, caller)
-                return
-            case "embed":
-                peek = None if self._dialect.embedder is None else self._dialect.embedder.peek
-            case "relay":
-                peek = peek_alone
+        if door.operation == "stored":
+            await tell(trying, door, caller)
+            return
+        if door.operation == "embed":
+            peek = None if self._dialect.embedder is None else self._dialect.embedder.peek
+        elif door.operation == "relay":
+            peek = peek_alone
         raw = incoming.body_at_hand()
         if raw is None:
             raw = await incoming.read_body()
@@ -120,15 +121,10 @@ class Exchange:
             return
         self._record.model = request.peek.model[:200]
         places: Sequence[ResolvedTarget] = house.routes.resolve(request.peek.model, caller)
-        match door.operation:
-            case "count_tokens":
-                await count_tokens(trying, request, places, caller)
-            case "embed":
-                await embed(trying, request, places, caller)
-            case "relay":
-                await relay(trying, request, places, caller)
-            case _:
-                await trying.run(*self._generation(request, places, caller))
+        if door.operation == "generate":
+            await trying.run(*self._generation(request, places, caller))
+        else:
+            await _BESIDE[door.operation](trying, request, places, caller)
 
     def _identified(self) -> Caller:
         """Raises `Problem`. For this head the answer is known from now on."""

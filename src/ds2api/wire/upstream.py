@@ -116,10 +116,12 @@ class Client:
         idle_s = self._timeouts.first_byte_idle_s if first_byte_idle_s is None else first_byte_idle_s
         kept = self._pool.take(origin)
         if kept is not None:
+            waiter = kept.begin(method, head, body, idle_s)
             try:
-                return await kept.exchange(method, head, body, idle_s)
-            except Disconnected as error:
-                if error.answer_began:
+                return await waiter
+            except BaseException as error:
+                kept.abandon(waiter)
+                if not isinstance(error, Disconnected) or error.answer_began:
                     raise
                 self._retried += 1
         if self._wheel is None:

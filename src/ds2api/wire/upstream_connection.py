@@ -134,6 +134,15 @@ class UpstreamConnection(asyncio.Protocol):
         Raises `Disconnected`, `FirstByteTimeout`, `ReadTimeout` (the head began and stood still) or `BrokenAnswer`.
         Raising or cancelled, it leaves the connection closed.
         """
+        waiter = self.begin(method, head, body, first_byte_idle_s)
+        try:
+            return await waiter
+        except BaseException:
+            self.abandon(waiter)
+            raise
+
+    def begin(self, method: str, head: bytes, body: bytes, first_byte_idle_s: float) -> asyncio.Future[Answer]:
+        """As `exchange`, for who awaits the answer; where that fails or is cancelled, `abandon` must follow."""
         transport = self._transport
         if self.state is not UpstreamState.RESERVED or transport is None:
             if self.state is UpstreamState.CLOSED:
@@ -153,19 +162,16 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             transport.write(head + body)
         self._await_first_byte()
-        try:
-            return await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # Cancelled in the turn in which the answer came. If that was complete, the connection is in the pool
-                # or somebody else's already: only the answer knows whether it is still ours to close.
-                waiter.result().close()
-            else:
-                self.close()
-            raise
-        finally:
-            if self._waiter is waiter:
-                self._waiter = None
+        return waiter
+
+    def abandon(self, waiter: asyncio.Future[Answer]) -> None:
+        """Nobody wants what was begun."""
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            # Cancelled in the turn in which the answer came. If that was complete, the connection is in the pool
+            # or somebody else's already: only the answer knows whether it is still ours to close.
+            waiter.result().close()
+        else:
+            self.close()
 
     def close(self) -> None:
         """Close at once; what was not sent is dropped. Whoever waits for an answer is told. Twice is fine."""
@@ -261,8 +267,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep_alive = head.keep_alive and framing.kind != "eof"
         answer = self._answer = Answer(head, framing, self, self._first_byte_idle_s)
         self.state = UpstreamState.BODY
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(answer)  # before the body, which may end the connection
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(answer)  # before the body, which may end the connection
         rest = self._input.take_rest()
         if rest or framing.kind == "none":
             answer.take(rest)
