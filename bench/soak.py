@@ -2,12 +2,14 @@
 
     python3 tools/dev.py soak --minutes 20
 
-Six clients' dialects over six upstreams', JSON and streams. One in five upstream requests goes wrong in one of seven
-ways; one client in four leaves in the middle; every few seconds the configuration is read again (an account comes or
-goes), the wall clock jumps, or the whole process stands still for a second. Then the traffic ends, and everything must
-be where it was: no lease held, nobody in line, tasks and descriptors as many as before, and memory that grew by no
-more than 1 MB an hour after the fifth minute (in a shorter run: after its first half, and then it is only shown, since
-the resident size moves by more than that in minutes). Exit status 1 if not.
+Six clients' dialects over six upstreams', one of them over TLS and one over a unix socket, JSON and streams, half of
+the models hedged. One in five upstream requests goes wrong in one of seven ways; one client in four leaves in the
+middle; every few seconds the configuration is read again (an account comes or goes), the wall clock jumps, or the whole
+process stands still for a second. Then the traffic ends, and everything must be where it was: no lease held, nobody in
+line, tasks and descriptors as many as before, and memory that grew by no more than 1 MB an hour after the fifth minute
+(in a shorter run: after its first half, and then it is only shown, since the resident size moves by more than that in
+minutes). At last a next process takes over in traffic (SIGUSR2): the old one must end by itself, and nobody be refused.
+Exit status 1 if not.
 
 Writes a page with plots, `soak.html`, and the samples behind it. Traffic and upstream run in this process.
 """
@@ -16,10 +18,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +32,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ds2api.compare.asking import Asking, client_for
 from ds2api.compare.mock import MODEL, MockUpstream
@@ -38,6 +42,7 @@ from ds2api.compare.question import WORKS
 from ds2api.dialects.contract import Dialect
 from ds2api.dialects.registry import DIALECTS
 from ds2api.universal.errors import Error, Fault, Kind, Problem
+from ds2api.wire.settings import TlsServer
 from ds2api.wire.upstream import Client
 
 HERE = Path(__file__).resolve().parent
@@ -53,15 +58,30 @@ DISTURBED_EACH_S = 4.0
 ALLOWED_MB_PER_HOUR = 1.0
 WARM_UP_S = 300.0
 QUIET_S = 30.0
+HANDED_OVER_S = 4.0
+OVER_TLS, OVER_UNIX = "chat", "messages"
+HEDGED = ("chat", "responses", "gemini")
+
+
+_CERTIFICATE = (
+    "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+    "-subj", "/CN=soak", "-addext", "subjectAltName=IP:127.0.0.1",
+)  # fmt: skip
 
 
 class FaultyUpstream(MockUpstream):
     """The mock, going wrong as `FAULTS` says."""
 
-    def __init__(self, chance: random.Random) -> None:
-        super().__init__()
-        self._chance = chance
-        self.faults: Counter[str] = Counter()
+    def __init__(self, soak: Soak, address: str = "127.0.0.1:0", tls: TlsServer | None = None) -> None:
+        super().__init__(address)
+        self._chance = soak.chance
+        self._tls = tls
+        self.faults = soak.faults
+
+    async def __aenter__(self) -> Self:
+        bound = await self._server.listen(self._address, tls=self._tls)
+        self.base_url = "http://localhost" if bound.startswith("unix:") else f"http{'s' if self._tls else ''}://{bound}"
+        return self
 
     async def answer(self, incoming: Any, dialect: Dialect, raw: bytes, request_id: str) -> None:
         (fault,) = self._chance.choices(list(FAULTS), list(FAULTS.values()))
@@ -94,15 +114,17 @@ class Soak:
     samples: list[dict[str, float]] = field(default_factory=list)
     endings: Counter[str] = field(default_factory=Counter)
     disturbances: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    upstreams: dict[str, str] = field(default_factory=dict)  # of a dialect: its provider's URL and what belongs to it
     url: str = ""
     process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> dict[str, Any]:
         async with AsyncExitStack() as stack:
-            upstream = await stack.enter_async_context(FaultyUpstream(self.chance))
-            await self._start(upstream.base_url)
+            await self._start_upstreams(stack)
+            await self._start()
             assert self.process is not None
-            stack.callback(lambda: self.process.kill() if self.process and self.process.returncode is None else None)
+            stack.callback(self._end_all)
             client = client_for(Place("gateway", self.url), {}, 30.0, WORKERS)
             stack.callback(client.close)
             await self._traffic(client, 0.5)  # what is loaded, cached or opened once is there
@@ -110,25 +132,67 @@ class Soak:
             began = time.monotonic()
             helpers = [
                 asyncio.create_task(self._watch(began)),
-                asyncio.create_task(self._disturb(upstream.base_url)),
+                asyncio.create_task(self._disturb()),
             ]
             await self._traffic(client, self.minutes * 60)
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            self._write_config(upstream.base_url, 2)
+            self._write_config(2)
             after = await self._quiet(like=before)
-            self.process.send_signal(signal.SIGTERM)
-            status = await asyncio.wait_for(self.process.wait(), 30)
+            refused_before = self._refused()
+            status = await self._hand_over(client)
         self._end_told_bugs()
         return {
             "minutes": self.minutes, "before": before, "after": after, "samples": self.samples,
             "requests": sum(self.endings.values()), "endings": dict(self.endings.most_common()),
-            "faults": dict(upstream.faults), "disturbances": dict(self.disturbances), "exit_status": status,
+            "faults": dict(self.faults), "disturbances": dict(self.disturbances), "exit_status": status,
+            "refused_in_handover": self._refused() - refused_before,
         }  # fmt: skip
 
-    async def _start(self, upstream_url: str) -> None:
-        self._write_config(upstream_url, 2)
+    async def _start_upstreams(self, stack: AsyncExitStack) -> None:
+        plain = await stack.enter_async_context(FaultyUpstream(self))
+        path = str(self.folder / "upstream")
+        local = await stack.enter_async_context(FaultyUpstream(self, f"unix:{path}"))
+        certificate, key = str(self.folder / "certificate.pem"), str(self.folder / "key.pem")
+        making = [*_CERTIFICATE, "-out", certificate, "-keyout", key]
+        await asyncio.to_thread(subprocess.run, making, check=True, capture_output=True)
+        secure = await stack.enter_async_context(FaultyUpstream(self, tls=TlsServer(certificate, key)))
+        for name in DIALECTS:
+            upstream, more = plain, ""
+            if name == OVER_UNIX:
+                upstream, more = local, f'unix = "{path}"'
+            elif name == OVER_TLS:
+                upstream, more = secure, f'ca_file = "{certificate}"'
+            self.upstreams[name] = f'base_url = {{ {name} = "{upstream.base_url}/{PREFIXES.get(name, name)}" }}\n{more}'
+
+    async def _hand_over(self, client: Client) -> int | None:
+        """A next process takes over while clients ask; the status with which the old one ends, which takes as long as
+        its answers do."""
+        assert self.process is not None
+        traffic = asyncio.create_task(self._traffic(client, HANDED_OVER_S))
+        await asyncio.sleep(HANDED_OVER_S / 4)
+        old_pid = (await self._control("count"))["pid"]
+        self.process.send_signal(signal.SIGUSR2)
+        await traffic
+        for _ in range(1_200):  # a minute; `wait` would wait for the next process, too, which has the same output
+            if self.process.returncode is not None:
+                break
+            await asyncio.sleep(0.05)
+        told = await self._control("count")
+        assert told["pid"] != old_pid, "the old process still answers"
+        return self.process.returncode
+
+    def _end_all(self) -> None:
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _refused(self) -> int:
+        return sum(count for ending, count in self.endings.items() if ending.startswith("not reached"))
+
+    async def _start(self) -> None:
+        self._write_config(2)
         words = [
             "-m",
             "bench.soak_gateway",
@@ -151,7 +215,7 @@ class Soak:
         if not self.url:
             raise SystemExit("the gateway did not start: " + (self.folder / "log").read_text())
 
-    def _write_config(self, upstream_url: str, accounts: int) -> None:
+    def _write_config(self, accounts: int) -> None:
         """With so many accounts a provider."""
         lines = [
             'listen = "127.0.0.1:0"',
@@ -159,12 +223,15 @@ class Soak:
             "[timeouts]\nkeepalive_idle_s = 1\nupstream_keepalive_idle_s = 1\nfirst_byte_idle_s = 2\nevent_idle_s = 1",
             # What is remembered is bounded, and here so tightly that the bounds are reached within a minute.
             "[store]\nanswers_bytes = 200_000\nthoughts_bytes = 100_000\npins = 100",
-            "[models]\n" + "\n".join(f'over-{name} = "{name}/{MODEL}"' for name in DIALECTS),
+            "[models]",
+            *(
+                f'over-{name} = {{ targets = ["{name}/{MODEL}"], hedge = {str(name in HEDGED).lower()} }}'
+                for name in DIALECTS
+            ),
         ]
         for name in DIALECTS:
             keys = ", ".join(f'{{ name = "{n}", key = "soak-key-{name}-{n}" }}' for n in "abcd"[:accounts])
-            url = f'base_url = {{ {name} = "{upstream_url}/{PREFIXES.get(name, name)}" }}'
-            lines += [f"[providers.{name}]", url, 'auth = "bearer"', f"accounts = [{keys}]"]
+            lines += [f"[providers.{name}]", self.upstreams[name], 'auth = "bearer"', f"accounts = [{keys}]"]
         file = self.folder / "c.toml"
         file.touch(0o600)
         file.write_text("\n".join(lines) + "\n")
@@ -195,14 +262,14 @@ class Soak:
 
         await asyncio.gather(*(one() for _ in range(WORKERS)))
 
-    async def _disturb(self, upstream_url: str) -> None:
+    async def _disturb(self) -> None:
         assert self.process is not None
         while True:
             await asyncio.sleep(DISTURBED_EACH_S)
             what = self.chance.choice(("reload", "reload", "clock", "stop"))
             self.disturbances[what] += 1
             if what == "reload":
-                self._write_config(upstream_url, self.chance.randint(1, 4))
+                self._write_config(self.chance.randint(1, 4))
                 self.process.send_signal(signal.SIGHUP)
             elif what == "clock":
                 await self._control(f"clock {self.chance.choice((-86_400, -60, 0, 60, 3_600, 86_400))}")
@@ -280,6 +347,8 @@ def judged(told: dict[str, Any]) -> list[str]:
         wrong.append(f"memory grew by {told['growth_mb_per_hour']:.1f} MB an hour after the fifth minute")
     if told["exit_status"] != 0:
         wrong.append(f"the gateway ended with status {told['exit_status']}")
+    if told["refused_in_handover"]:
+        wrong.append(f"{told['refused_in_handover']} were refused while the next process took over")
     wrong += [f"{told['endings'][bug]} {bug}" for bug in ("TRACEBACKS IN THE LOG",) if told["endings"].get(bug)]
     wrong += [] if told["endings"].get("answered") else ["nothing was answered"]
     wrong += [f"{told['endings'][bad]} × {bad}" for bad in ("somebody else's answer", "altered answer", "time limit")

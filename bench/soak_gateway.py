@@ -2,9 +2,9 @@
 
     python -m bench.soak_gateway SOCKET serve --config FILE
 
-A line "count" is answered with tasks, descriptors and resident bytes; "clock SECONDS" sets the wall clock off by so
-much from then on, as after a wrong battery or a step of NTP (the monotonic clock never jumps; stopping the process
-does that to it).
+A line "count" is answered with tasks, descriptors, resident bytes and the process id; "clock SECONDS" sets the wall
+clock off by so much from then on, as after a wrong battery or a step of NTP (the monotonic clock never jumps; stopping
+the process does that to it).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["main"]
 def _process() -> dict[str, int]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
-    return {"descriptors": descriptors, "rss_bytes": pages * os.sysconf("SC_PAGE_SIZE")}
+    return {"pid": os.getpid(), "descriptors": descriptors, "rss_bytes": pages * os.sysconf("SC_PAGE_SIZE")}
 
 
 def main() -> int:
