@@ -22,6 +22,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ DISTURBED_EACH_S = 4.0
 ALLOWED_MB_PER_HOUR = 1.0
 WARM_UP_S = 300.0
 QUIET_S = 30.0
-HANDED_OVER_S = 4.0
+HANDED_OVER_S = 2.0
 OVER_TLS, OVER_UNIX = "chat", "messages"
 HEDGED = ("chat", "responses", "gemini")
 
@@ -124,7 +125,7 @@ class Soak:
             await self._start_upstreams(stack)
             await self._start()
             assert self.process is not None
-            stack.callback(self._end_all)
+            stack.push_async_callback(self._end_all)
             client = client_for(Place("gateway", self.url), {}, 30.0, WORKERS)
             stack.callback(client.close)
             await self._traffic(client, 0.5)  # what is loaded, cached or opened once is there
@@ -155,14 +156,18 @@ class Soak:
         path = str(self.folder / "upstream")
         local = await stack.enter_async_context(FaultyUpstream(self, f"unix:{path}"))
         certificate, key = str(self.folder / "certificate.pem"), str(self.folder / "key.pem")
-        making = [*_CERTIFICATE, "-out", certificate, "-keyout", key]
-        await asyncio.to_thread(subprocess.run, making, check=True, capture_output=True)
-        secure = await stack.enter_async_context(FaultyUpstream(self, tls=TlsServer(certificate, key)))
+        secure = None
+        if shutil.which("openssl"):
+            making = [*_CERTIFICATE, "-out", certificate, "-keyout", key]
+            await asyncio.to_thread(subprocess.run, making, check=True, capture_output=True)
+            secure = await stack.enter_async_context(FaultyUpstream(self, tls=TlsServer(certificate, key)))
+        else:
+            print("openssl is not here: no upstream over TLS", file=sys.stderr)
         for name in DIALECTS:
             upstream, more = plain, ""
             if name == OVER_UNIX:
                 upstream, more = local, f'unix = "{path}"'
-            elif name == OVER_TLS:
+            elif name == OVER_TLS and secure is not None:
                 upstream, more = secure, f'ca_file = "{certificate}"'
             self.upstreams[name] = f'base_url = {{ {name} = "{upstream.base_url}/{PREFIXES.get(name, name)}" }}\n{more}'
 
@@ -183,10 +188,11 @@ class Soak:
         assert told["pid"] != old_pid, "the old process still answers"
         return self.process.returncode
 
-    def _end_all(self) -> None:
+    async def _end_all(self) -> None:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
 
     def _refused(self) -> int:
         return sum(count for ending, count in self.endings.items() if ending.startswith("not reached"))

@@ -14,6 +14,7 @@ from bench.soak import FAULTS, Soak, growth_mb_per_hour, judged, report
 def told(**more: Any) -> dict[str, Any]:
     counts = {"tasks": 4, "descriptors": 17, "rss_bytes": 40e6, "leases": 0, "waiting": 0}
     known = {"minutes": 20, "growth_mb_per_hour": 0.3, "growth_after_s": 300, "exit_status": 0, "requests": 9}
+    known["refused_in_handover"] = 0
     known |= {"endings": {"answered": 9}, "faults": {"none": 9}, "disturbances": {"clock": 1}}
     samples = [{"at_s": float(second), **counts} for second in range(3)]
     return {**known, "before": counts, "after": dict(counts), "samples": samples, **more}
@@ -30,6 +31,7 @@ def told(**more: Any) -> dict[str, Any]:
         ({"exit_status": -9}, "status -9"),
         ({"endings": {"answered": 1, "TRACEBACKS IN THE LOG": 2}}, "2 TRACEBACKS"),
         ({"endings": {"answered": 1, "somebody else's answer": 1}}, "somebody else"),
+        ({"refused_in_handover": 3}, "3 were refused while the next process took over"),
         ({"endings": {"left": 1}}, "nothing was answered"),
     ],
 )
