@@ -228,7 +228,7 @@ class Server:
             task = loop.create_task(self._serve(accepted, peer, context))
             self._tasks.add(task)
             self._handshaking.add(task)
-            task.add_done_callback(partial(self._task_done, peer))
+            task.add_done_callback(partial(self._task_done, peer, accepted))
             in_a_row += 1
             if in_a_row % _ACCEPTS_A_TURN == 0:
                 await asyncio.sleep(0)  # with a full queue accepting would never wait, and nobody else would run
@@ -271,7 +271,9 @@ class Server:
             self._handshaking.discard(task)
         await connection.run(self._handler)
 
-    def _task_done(self, peer: str, task: asyncio.Task[None]) -> None:
+    def _task_done(self, peer: str, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        if task in self._handshaking:  # cancelled before its first step, so that nobody else would
+            accepted.close()
         self._by_address[peer] -= 1
         if not self._by_address[peer]:
             del self._by_address[peer]
