@@ -102,8 +102,11 @@ class Tracer:
             work = self._watched(work)
         return asyncio.Task(work, loop=loop, **options)
 
+    async def _watched(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return await self._steps(work)  # a task of 3.12 takes no generator
+
     @coroutine
-    def _watched(self, work: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    def _steps(self, work: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
         send: Callable[[], Any] = lambda: work.send(None)  # noqa: E731
         while True:
             try:
