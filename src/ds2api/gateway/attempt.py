@@ -134,6 +134,9 @@ class Attempt:
         accept = f"{dialect.stream_type}, application/json" if self._streams else "application/json"
         try:
             answer = await self._contact.send(self._lease, client.record, path, headers, body, accept=accept)
+            body = b""  # it has left; of a stream that is quiet for long it would be the largest part
+            if outgoing is not None:
+                outgoing.body = b""
             try:
                 return await self._brought(answer, outgoing)
             finally:

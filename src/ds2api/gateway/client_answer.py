@@ -80,7 +80,7 @@ class ClientAnswer:
             self.spent, self.cut = self.cut.spent, None
             return
         self.record.first_byte_s = now - self.began_at
-        if not self.stream.commit(headers):
+        if not self.stream.commit(headers, encoder):
             known = set(encoder.losses)
             encoder.losses.extend(loss for loss in self.losses if loss not in known)
 

@@ -56,9 +56,11 @@ class ClientStream:
         """The 200 has left."""
         return self._incoming.started
 
-    def commit(self, extra_headers: Sequence[tuple[str, str]] = ()) -> bool:
-        """Content is there: let the head leave, if it has not. Returns whether `extra_headers` went with it."""
+    def commit(self, extra_headers: Sequence[tuple[str, str]], encoder: Encoder) -> bool:
+        """Content is there, written by `encoder`: let the head leave, if it has not. Returns whether `extra_headers`
+        went with it."""
         self.content_sent = True
+        self._encoder = encoder
         if self._incoming.started:
             return False
         self._start(extra_headers)

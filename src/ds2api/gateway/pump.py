@@ -14,7 +14,6 @@ translation (a delta of chat is about 1.3 times one of messages); what is held b
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from ds2api.gateway.client_stream import ClientStream
 from ds2api.gateway.failures import idle_error
@@ -70,7 +69,7 @@ class Pump:
         self._held = bytearray()
         self._silent_bytes = 0
         self._committed = False
-        self._slices: deque[bytes] = deque()
+        self._slices: list[bytes] = []  # four at most: a read is 256 KB
         self._end: tuple[PeerError | None] | None = None
         self._idle = wheel.after(event_idle_s, self._idle_too_long)
         self._client_full = False
@@ -196,7 +195,7 @@ class Pump:
     def _take_up(self) -> None:
         if not self._slices:  # closed meanwhile
             return
-        self._move(self._slices.popleft())
+        self._move(self._slices.pop(0))
         if self._slices:
             self._loop.call_soon(self._take_up)
         elif self._end is not None:

@@ -76,11 +76,10 @@ _ASCII_BLANKS = bytes(code for code in range(128) if chr(code).isspace())
 class TextName:
     """Tells a text from others as it comes, in any pieces; clients trim and join, so blanks say nothing."""
 
-    __slots__ = ("_hash", "_is_empty")
+    __slots__ = ("_hash",)
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
-        self._is_empty = True
+        self._hash: hashlib.blake2b | None = None  # half a kilobyte, for the few answers that need it
 
     def add(self, text: str) -> None:
         if text.isascii():  # the same, at a third of the cost: this is asked of every text of some providers
@@ -88,13 +87,13 @@ class TextName:
         else:
             letters = "".join(text.split()).encode("utf-8", "replace")
         if letters:
-            self._is_empty = False
+            self._hash = self._hash or hashlib.blake2b(digest_size=16)
             self._hash.update(letters)
 
     @property
     def value(self) -> str | None:
         """None for a text of nothing but blanks."""
-        return None if self._is_empty else self._hash.hexdigest()
+        return None if self._hash is None else self._hash.hexdigest()
 
 
 def _names(calls: Sequence[Call], text: TextName) -> list[str]:
