@@ -208,6 +208,8 @@ def _tap(dialect: Dialect) -> Fuzz:
     def passed(pieces: list[bytes]) -> tuple[bytes, bool] | None:
         tap = dialect.tap(strip_usage=False)
         out = b"".join(tap.forward(piece) for piece in pieces) + tap.end()
+        if dialect.stream_type == "application/x-ndjson":  # blank lines, which nobody reads, depend on the cut
+            out = b"\n".join(line.rstrip(b"\r") for line in out.split(b"\n") if line.strip())
         return None if tap.error is not None else (out, tap.ended)
 
     def fuzz(data: bytes) -> None:
