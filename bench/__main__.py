@@ -7,6 +7,7 @@
     python3 tools/dev.py bench --pool     the account pool against the rules of real providers, in virtual time
     python3 tools/dev.py bench --overload several times the load that provider and gateway have room for
     python3 tools/dev.py bench --pairs    each of six clients over each of six upstreams: streams a second
+    python3 tools/dev.py bench --further  TLS to the upstream, what is added to the wait, growth with size
     python3 tools/dev.py bench --profile "stream, fast chat→messages"
 
 Only ratios within one run mean something on a shared machine: every case is done by each relay in turn, round after
@@ -21,6 +22,7 @@ import os
 import platform
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,6 +30,7 @@ from typing import Any
 from bench import counts, page
 from bench.cases import EVENTS, PROTOCOLS, Case, cases, pairs
 from bench.flame import flame_graph, hottest
+from bench.further import measure_all as measure_further
 from bench.limits import measure_all
 from bench.processes import Processes, Relay
 
@@ -42,6 +45,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--only", metavar="TEXT", help="only the cases with TEXT in their name")
     parser.add_argument("--pairs", action="store_true", help="the table of all 36 pairs instead")
+    parser.add_argument("--paced", action="store_true", help="of --pairs: an event each 20 ms, beside the floor")
+    parser.add_argument("--further", action="store_true", help="TLS to the upstream, what is added, growth with size")
     parser.add_argument("--goals", action="store_true", help="exit status 1 if a goal is missed")
     parser.add_argument("--check", action="store_true", help="the guard: counts without a clock; no compiler needed")
     parser.add_argument("--limits", action="store_true", help="memory, start, a large body, a slow reader; no compiler")
@@ -72,6 +77,10 @@ def main() -> int:
         print("\n".join(f"{value:10.2f}  {name}" for name, value in found.items()))
         page.save("limits", found)
         return 0
+    if options.further:
+        page.save("further", further := measure_further(measure, quick=options.quick))
+        print("".join(page.further_lines(further)))
+        return 0
     if options.page:
         return page.write()
     if options.count:
@@ -81,6 +90,8 @@ def main() -> int:
         case = next((case for case in wanted if case.name == options.profile), None)
         return profile(case, wanted, Path(options.flame))
     rounds = 1 if options.quick else options.rounds
+    if options.pairs and options.paced:
+        return report_paced_pairs(pairs(quick=options.quick, paced=True), rounds)
     if options.pairs:
         return report_pairs(pairs(quick=options.quick), rounds, check=options.goals)
     with Processes() as processes:
@@ -133,6 +144,28 @@ def report_pairs(wanted: list[Case], rounds: int, *, check: bool) -> int:
         "\n" + ("no pair is below half of relaying" if not missed else "below half of relaying: " + ", ".join(missed))
     )
     return 1 if missed and check else 0
+
+
+def report_paced_pairs(wanted: list[Case], rounds: int) -> int:
+    """CPU of an event that comes alone, as a multiple of the floor's for chat's events."""
+    seen: dict[str, list[float]] = {}
+    with Processes() as processes:
+        floor, ours = processes.floor(), processes.ours()
+        for number in range(-1, rounds):
+            for case in wanted:
+                print(f"\rround {max(number, 0) + 1} of {rounds}: {case.name:<45}", end="", file=sys.stderr, flush=True)
+                share = 0.1 if number < 0 else 1.0
+                if case.client == "chat":  # once for each row
+                    beside = measure(processes, floor, replace(case, model="chat-paced"), share)["cpu"]
+                cpu = measure(processes, ours, case, share)["cpu"]
+                if number >= 0:
+                    seen.setdefault("floor", []).append(beside)
+                    seen.setdefault(case.name, []).append(cpu)
+    print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
+    found = {name: median(values) * 1e6 for name, values in seen.items()}
+    page.save("paced_pairs", {"rounds": rounds, "us_an_event": found})
+    print("".join(page.paced_lines(found)))
+    return 0
 
 
 def measure(processes: Processes, relay: Relay, case: Case, share: float = 1.0) -> dict[str, Any]:

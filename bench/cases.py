@@ -73,10 +73,21 @@ def cases(*, quick: bool) -> list[Case]:
     return listed
 
 
-def pairs(*, quick: bool) -> list[Case]:
-    """A fast stream for each client over each upstream."""
+def pairs(*, quick: bool, paced: bool = False) -> list[Case]:
+    """A stream for each client over each upstream."""
+    count, kind, unit = (60 if quick else 300), "paced" if paced else "fast", "event" if paced else "stream"
     return [
-        Case(f"{client}→{upstream}", client, f"{upstream}-fast", 20, 60 if quick else 300, "stream")
+        Case(f"{client}→{upstream}", client, f"{upstream}-{kind}", count if paced else 20, count, unit)
         for client in PROTOCOLS
         for upstream in PROTOCOLS
+    ]
+
+
+def over_tls(*, quick: bool) -> list[Case]:
+    """What is relayed over TLS to the upstream."""
+    small, fast, streams = (600, 60, 60) if quick else (2000, 200, 200)
+    return [
+        Case("small JSON chat, TLS", "chat", "chat-small", 20, small),
+        Case("stream, fast chat, TLS", "chat", "chat-fast", 20, fast, "stream", goal_ratio=1.2),
+        Case("stream, paced chat, TLS", "chat", "chat-paced", streams, streams, "event", goal_ratio=1.2),
     ]

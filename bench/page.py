@@ -28,7 +28,7 @@ ratios of CPU within one run mean something, and even they move with a busy neig
 A gateway at rest: "paced" streams keep a core a third busy, "fast" and "small" ones all of it, so that what they add to
 the first byte is the queue in front of one core. How dear *fast* streams are beside the floor: that depends on how many
 events happen to come in one read, and the floor's own figure has moved between 0.13 and 0.58 ms a stream from run to
-run, where ours moved between 0.78 and 1.0. TLS to the upstream, and 10,000 streams, are not measured. Python itself: an
+run, where ours moved between 0.78 and 1.0. 10,000 streams that all run at once are not measured. Python itself: an
 interpreter built without profile-guided optimisation, as the one here may be, takes about a tenth more.
 
 **What is compared.** *floor*: a relay of some 50 lines on uvloop that looks at nothing but lengths, the least that
@@ -63,6 +63,15 @@ def write() -> int:
     if "pairs" in results:
         found = results["pairs"]["found"]
         parts += [_heading("All pairs", results["pairs"], found["rounds"]), *_pairs(found["streams_a_cpu_second"])]
+    if "paced_pairs" in results:
+        found = results["paced_pairs"]["found"]
+        title = "All pairs, an event each 20 ms"
+        parts += [_heading(title, results["paced_pairs"], found["rounds"]), *paced_lines(found["us_an_event"])]
+    if "further" in results:
+        found = results["further"]["found"]
+        parts += [_heading("TLS, what is added, growth", results["further"], found["rounds"]), *further_lines(found)]
+        (_ROOT / "docs" / "growth.svg").write_text(plot(found), encoding="utf-8")
+        parts.append("\n![What an event costs by streams at once, and a byte by the size of its body](growth.svg)\n")
     if "limits" in results:
         parts += [_heading("Memory, start, what is large or slow", results["limits"], 1), "| what | |\n|---|---|\n"]
         parts += [f"| {name} | {value:.2f} |\n" for name, value in results["limits"]["found"].items()]
@@ -109,6 +118,33 @@ def _pairs(rates: dict[str, float]) -> list[str]:
     for client in PROTOCOLS:
         row = [f"{rates[f'{client}→{upstream}']:,.0f}" for upstream in PROTOCOLS]
         lines.append(f"| {client} | " + " | ".join(row) + " |\n")
+    return lines
+
+
+def paced_lines(found: dict[str, float]) -> list[str]:
+    """The table of `--pairs --paced`."""
+    lines = [f"CPU of an event as a multiple of the floor's ({found['floor']:.1f} µs, an event of chat).\n\n"]
+    lines.append("| client ↓ upstream → | " + " | ".join(PROTOCOLS) + " |\n" + "|---" * (len(PROTOCOLS) + 1) + "|\n")
+    for client in PROTOCOLS:
+        row = [f"{found[f'{client}→{upstream}'] / found['floor']:.2f}" for upstream in PROTOCOLS]
+        lines.append(f"| {client} | " + " | ".join(row) + " |\n")
+    return lines
+
+
+def further_lines(found: dict[str, Any]) -> list[str]:
+    """The tables of `--further`."""
+    lines = ["| over TLS to the upstream | floor | ours | ours ÷ floor | goal |\n", "|---" * 5 + "|\n"]
+    for name, one in found.get("tls", {}).items():
+        word, scale = _SCALE[one["unit"]]
+        figures = f"{one['floor'] * scale:.3f} | {one['ours'] * scale:.3f} {word} | {one['ours'] / one['floor']:.2f}"
+        lines.append(f"| {name} | {figures} | {one['goal']} |\n")
+    lines += ["\n| what is added to | p50 | p99 |\n", "|---" * 3 + "|\n"]
+    lines += [f"| {name} | {middle:.2f} | {worst:.2f} ms |\n" for name, (middle, worst) in found["adds"].items()]
+    for kind, word, scale in (("streams", "µs an event", 1e6), ("bodies", "ms a request", 1e3)):
+        names = found[kind]
+        lines += [f"\n| {word} | " + " | ".join(names) + " |\n", "|---" * (len(names) + 1) + "|\n"]
+        for relay in ("floor", "ours"):
+            lines.append(f"| {relay} | " + " | ".join(f"{one[relay] * scale:.3g}" for one in names.values()) + " |\n")
     return lines
 
 

@@ -88,16 +88,43 @@ class Processes:
         command = [sys.executable, str(HERE / "floor.py"), str(port), str(self.mock_port)]
         return Relay("floor", port, self._start(command, port, self.relay_core))
 
+    def floor_tls(self, mock_port: int) -> Relay:
+        port = free_port()
+        command = [sys.executable, "-m", "bench.floor_tls", str(port), str(mock_port), str(self._authority)]
+        return Relay("floor", port, self._start(command, port, self.relay_core))
+
     def nginx(self) -> Relay | None:
         """nginx as a plain relay; None where it is not installed."""
+        port = free_port()
+        process = self._start_nginx(port, f"listen 127.0.0.1:{port} backlog=4096;", self.relay_core)
+        return None if process is None else Relay("nginx", port, process)
+
+    def tls_mock(self) -> int | None:
+        """The port of the mock with TLS, which nginx gives it; None where nginx or openssl is missing."""
+        openssl, port, certificate = shutil.which("openssl"), free_port(), self._authority
+        if openssl is None:
+            return None
+        command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
+        key = certificate.with_suffix(".key")
+        subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+        listen = f"""listen 127.0.0.1:{port} ssl backlog=4096;
+    ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_session_cache shared:a:1m;"""
+        return None if self._start_nginx(port, listen, self.other_cores) is None else port
+
+    @property
+    def _authority(self) -> Path:
+        return Path(self._folder.name) / "ca.pem"
+
+    def _start_nginx(self, port: int, listen: str, cores: set[int]) -> subprocess.Popen[bytes] | None:
         nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
         if nginx is None:
             return None
-        port, folder = free_port(), Path(self._folder.name)
-        file = folder / "nginx.conf"
+        folder = Path(self._folder.name)
+        file = folder / f"nginx-{port}.conf"
         file.write_text(
             f"""
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log /dev/null;
+daemon off; worker_processes 1; pid {folder}/nginx-{port}.pid; error_log /dev/null;
 events {{ worker_connections 8192; }}
 http {{
   access_log off;
@@ -105,7 +132,7 @@ http {{
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   upstream mock {{ server 127.0.0.1:{self.mock_port}; keepalive 1024; }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    {listen}
     keepalive_requests 1000000; client_max_body_size 64m;
     location / {{
       proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection "";
@@ -115,16 +142,18 @@ http {{
 }}
 """
         )
-        return Relay("nginx", port, self._start([nginx, "-c", str(file)], port, self.relay_core))
+        return self._start([nginx, "-c", str(file)], port, cores)
 
-    def ours(self, wrapper: list[str] | None = None) -> Relay:
+    def ours(self, wrapper: list[str] | None = None, tls_mock_port: int | None = None) -> Relay:
         """The gateway with everything on: a caller key, pools of three accounts, the access log as JSON."""
         port, folder = free_port(), Path(self._folder.name)
-        url = f"http://127.0.0.1:{self.mock_port}"
+        url, more = f"http://127.0.0.1:{self.mock_port}", ""
+        if tls_mock_port is not None:
+            url, more = f"https://localhost:{tls_mock_port}", f'\nca_file = "{self._authority}"'
         keys = {f"BENCH_KEY_{name.upper()}": f"sk-bench-0123456789abcde{name}" for name in "abc"}
         accounts = ", ".join(f'{{ name = "{key[-1].lower()}", key_env = "{key}" }}' for key in keys)
         providers = "\n".join(
-            f'[providers.up{one}]\ndialects = ["{one}"]\nbase_url = "{url}"\naccounts = [{accounts}]'
+            f'[providers.up{one}]\ndialects = ["{one}"]\nbase_url = "{url}"\naccounts = [{accounts}]{more}'
             for one in PROTOCOLS
         )
         models = "\n".join(f'"{one}-*" = "up{one}/*"' for one in PROTOCOLS)
@@ -139,19 +168,10 @@ log = "json"
 key_env = "BENCH_CALLER"
 """
         )
-        command = [
-            sys.executable,
-            *(wrapper or []),
-            "-m",
-            "ds2api",
-            "serve",
-            "--config",
-            str(file),
-            "--port",
-            str(port),
-        ]
+        command = [sys.executable, *(wrapper or []), "-m", "ds2api", "serve", "--config", str(file)]
         environment = keys | {"BENCH_CALLER": CALLER_KEY}
-        return Relay("ours", port, self._start(command, port, self.relay_core, environment))
+        started = self._start([*command, "--port", str(port)], port, self.relay_core, environment)
+        return Relay("ours", port, started)
 
     def load(
         self, port: int, client: str, model: str, connections: int, requests: int, pad: int, fields: int
@@ -175,7 +195,7 @@ key_env = "BENCH_CALLER"
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": source, **(environment or {})},
+            env={**os.environ, "PYTHONPATH": f"{source}:{HERE.parent}", **(environment or {})},
             preexec_fn=lambda: pin(cores),
         )
         self._running.append(process)
