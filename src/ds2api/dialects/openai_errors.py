@@ -13,15 +13,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import WrittenError
+from ds2api.dialects.error_reading import BY_STATUS, retry_after_s
 from ds2api.dialects.masking import masked
 from ds2api.universal.errors import Error, Fault, Kind
 
-__all__ = ["error_object", "read_chunk_error", "read_error", "retry_after_s", "write_error"]
+__all__ = ["error_object", "read_chunk_error", "read_error", "write_error"]
 
 _MESSAGE_CHARACTERS = 2000  # longer ones repeat the prompt
 
@@ -69,24 +69,6 @@ _BY_WORD: Mapping[str, tuple[Fault, Kind]] = {
     "unsupported_country_region_territory": (Fault.PROVIDER, Kind.FORBIDDEN),
 }
 
-_BY_STATUS: Mapping[int, tuple[Fault, Kind]] = {
-    400: (Fault.REQUEST, Kind.BAD_REQUEST),
-    401: (Fault.ACCOUNT, Kind.UNAUTHENTICATED),
-    402: (Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED),
-    403: (Fault.ACCOUNT, Kind.FORBIDDEN),
-    404: (Fault.REQUEST, Kind.NOT_FOUND),
-    405: (Fault.PROVIDER, Kind.METHOD_NOT_ALLOWED),
-    408: (Fault.PROVIDER, Kind.TIMEOUT),
-    409: (Fault.PROVIDER, Kind.CONFLICT),
-    413: (Fault.REQUEST, Kind.TOO_LARGE),
-    415: (Fault.REQUEST, Kind.UNSUPPORTED_MEDIA),
-    422: (Fault.REQUEST, Kind.BAD_REQUEST),
-    429: (Fault.ACCOUNT, Kind.RATE_LIMITED),
-    503: (Fault.PROVIDER, Kind.OVERLOADED),
-    504: (Fault.PROVIDER, Kind.TIMEOUT),
-    524: (Fault.PROVIDER, Kind.TIMEOUT),
-    529: (Fault.PROVIDER, Kind.OVERLOADED),
-}
 
 # Messages that say more than status and code, each met at servers that have no code for it.
 _BY_MESSAGE: tuple[tuple[re.Pattern[str], frozenset[int], tuple[Fault, Kind]], ...] = tuple(
@@ -187,23 +169,6 @@ def read_chunk_error(chunk: Mapping[str, Any]) -> Error:
     return _read(status, chunk, b"")
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """`retry-after-ms` or `retry-after`, in seconds. A date counts from the answer's own `date`."""
-    low = {name.lower(): value for name, value in headers.items()}
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(low[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
-    try:
-        until, now = parsedate_to_datetime(low["retry-after"]), parsedate_to_datetime(low["date"])
-        return max(0.0, (until - now).total_seconds())
-    except (KeyError, ValueError, TypeError):  # absent, no date, or one with and one without a zone
-        return None
-
-
 def error_object(error: Error) -> dict[str, Any]:
     """The value of ``"error"``, for a body or an event."""
     _, kind, code = _row(error)
@@ -301,7 +266,7 @@ def _classify(
         return Fault.PROVIDER, Kind.RATE_LIMITED
     if status == 404 and not is_json:
         return Fault.PROVIDER, Kind.NOT_FOUND  # no API lives at this address
-    known = _BY_STATUS.get(status)
+    known = BY_STATUS.get(status)
     if known is not None:
         return known
     if status >= 500 or status < 400:

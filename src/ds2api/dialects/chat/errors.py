@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ds2api.dialects.openai_errors import error_object, read_chunk_error, read_error, retry_after_s, write_error
+from ds2api.dialects.openai_errors import error_object, read_chunk_error, read_error, write_error
 
-__all__ = ["error_object", "read_chunk_error", "read_error", "retry_after_s", "write_error"]
+__all__ = ["error_object", "read_chunk_error", "read_error", "write_error"]

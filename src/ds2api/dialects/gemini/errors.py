@@ -21,6 +21,7 @@ from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import WrittenError
+from ds2api.dialects.error_reading import BY_STATUS, by_status
 from ds2api.dialects.masking import masked
 from ds2api.universal.days import PACIFIC, next_midnight
 from ds2api.universal.errors import Error, Fault, Kind
@@ -85,22 +86,6 @@ _BY_WORD: Mapping[str, tuple[Fault, Kind]] = {
     "UNKNOWN": (Fault.PROVIDER, Kind.UPSTREAM_FAILED),
     "ABORTED": (Fault.PROVIDER, Kind.CONFLICT),
     "CANCELLED": (Fault.PROVIDER, Kind.UPSTREAM_FAILED),
-}
-_BY_STATUS: Mapping[int, tuple[Fault, Kind]] = {
-    400: (Fault.REQUEST, Kind.BAD_REQUEST),
-    401: (Fault.ACCOUNT, Kind.UNAUTHENTICATED),
-    402: (Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED),
-    403: (Fault.ACCOUNT, Kind.FORBIDDEN),
-    404: (Fault.REQUEST, Kind.NOT_FOUND),
-    405: (Fault.PROVIDER, Kind.METHOD_NOT_ALLOWED),
-    408: (Fault.PROVIDER, Kind.TIMEOUT),
-    409: (Fault.PROVIDER, Kind.CONFLICT),
-    413: (Fault.REQUEST, Kind.TOO_LARGE),
-    415: (Fault.REQUEST, Kind.UNSUPPORTED_MEDIA),
-    422: (Fault.REQUEST, Kind.BAD_REQUEST),
-    429: (Fault.ACCOUNT, Kind.RATE_LIMITED),
-    503: (Fault.PROVIDER, Kind.OVERLOADED),
-    504: (Fault.PROVIDER, Kind.TIMEOUT),
 }
 # `ErrorInfo.reason` (google/api/error_reason.proto): the key or its project is gone, whatever the status.
 _DEAD = frozenset(
@@ -233,13 +218,12 @@ def _judged(status: int, word: str | None, reason: str | None, message: str) -> 
         return Fault.ACCOUNT, Kind.UNAUTHENTICATED
     if reason in _BILLING:
         return Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED
-    by_status = _BY_STATUS.get(status)
-    known = _BY_WORD.get(word or "") or by_status
+    named = BY_STATUS.get(status)
+    known = _BY_WORD.get(word or "") or named
     if status >= 500 and (known is None or known[0] is Fault.REQUEST):
-        known = by_status or (Fault.PROVIDER, Kind.UPSTREAM_FAILED)  # a server failure is never the request's fault
+        known = named or (Fault.PROVIDER, Kind.UPSTREAM_FAILED)  # a server failure is never the request's fault
     if known is None:
-        is_request = 400 <= status < 500
-        return (Fault.REQUEST, Kind.BAD_REQUEST) if is_request else (Fault.PROVIDER, Kind.UPSTREAM_FAILED)
+        return by_status(status)
     if word == "FAILED_PRECONDITION" and _LOCATION.search(message):
         return Fault.PROVIDER, Kind.FORBIDDEN  # this gateway's region, not the key
     if known[1] is Kind.BAD_REQUEST and _TOO_LONG.search(message):

@@ -14,12 +14,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import WrittenError
+from ds2api.dialects.error_reading import by_status, retry_after_s
 from ds2api.dialects.masking import masked
 from ds2api.universal.errors import Error, Fault, Kind
 
@@ -81,23 +80,6 @@ _BY_TYPE: dict[str, tuple[Fault, Kind]] = {
     "overloaded_error": (Fault.PROVIDER, Kind.OVERLOADED),
     "api_error": (Fault.PROVIDER, Kind.UPSTREAM_FAILED),
 }
-_BY_STATUS: dict[int, tuple[Fault, Kind]] = {
-    400: (Fault.REQUEST, Kind.BAD_REQUEST),
-    401: (Fault.ACCOUNT, Kind.UNAUTHENTICATED),
-    402: (Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED),
-    403: (Fault.ACCOUNT, Kind.FORBIDDEN),
-    404: (Fault.REQUEST, Kind.NOT_FOUND),
-    408: (Fault.PROVIDER, Kind.TIMEOUT),
-    409: (Fault.REQUEST, Kind.CONFLICT),
-    413: (Fault.REQUEST, Kind.TOO_LARGE),
-    415: (Fault.REQUEST, Kind.UNSUPPORTED_MEDIA),
-    422: (Fault.REQUEST, Kind.BAD_REQUEST),
-    429: (Fault.ACCOUNT, Kind.RATE_LIMITED),
-    500: (Fault.PROVIDER, Kind.UPSTREAM_FAILED),
-    503: (Fault.PROVIDER, Kind.OVERLOADED),
-    504: (Fault.PROVIDER, Kind.TIMEOUT),
-    529: (Fault.PROVIDER, Kind.OVERLOADED),
-}
 # `error.details.error_code` (`anthropic/types/shared/*_details.py`): the account's, whatever the status.
 _BY_CODE: dict[str, tuple[Fault, Kind]] = {
     "organization_on_hold": (Fault.ACCOUNT, Kind.UNAUTHENTICATED),
@@ -129,7 +111,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
         value = jsons.parse(body)
     except jsons.JsonError:
         value = None
-    return _read(value, status, _retry_after_s(headers))
+    return _read(value, status, retry_after_s(headers))
 
 
 def read_stream_error(value: Any) -> Error:
@@ -181,7 +163,7 @@ def _message(error: Error) -> str:
     return message
 
 
-def _read(value: Any, status: int | None, retry_after_s: float | None) -> Error:
+def _read(value: Any, status: int | None, wait_s: float | None) -> Error:
     if isinstance(value, list) and value:  # one gateway wraps its errors in a list of one
         value = value[0]
     inner = value.get("error", value) if isinstance(value, dict) else value
@@ -197,7 +179,7 @@ def _read(value: Any, status: int | None, retry_after_s: float | None) -> Error:
         kind,
         message[:_MESSAGE_CHARACTERS] or (f"the provider answered {status}" if status else "the provider failed"),
         param=_text(fields.get("param")),
-        retry_after_s=retry_after_s,
+        retry_after_s=wait_s,
         status=status,
         code=code,
         # Inside a 200 the word may be all that tells a provider's text from our own (`_message`).
@@ -213,11 +195,7 @@ def _judged(status: int | None, word: str | None, code: str | None, message: str
     if status is not None and status >= 500 and known is not None and known[0] is Fault.REQUEST:
         known = None  # a server failure is never the request's fault, whatever the body says
     if known is None or (known[1] is Kind.BAD_REQUEST and status not in (None, 400, 422)):
-        by_status = _BY_STATUS.get(status or 0)
-        if by_status is None:
-            is_request = status is not None and 400 <= status < 500
-            by_status = (Fault.REQUEST, Kind.BAD_REQUEST) if is_request else (Fault.PROVIDER, Kind.UPSTREAM_FAILED)
-        known = by_status
+        known = by_status(status)
     fault, kind = known
     if kind is Kind.UNAUTHENTICATED and "CORS" in message:  # about the client's browser, not about the key
         return Fault.REQUEST, Kind.BAD_REQUEST
@@ -231,36 +209,6 @@ def _judged(status: int | None, word: str | None, code: str | None, message: str
         if _FILTERED.search(message):
             return fault, Kind.CONTENT_REFUSED
     return fault, kind
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """`retry-after-ms`, or `retry-after` in seconds or as a date, which is held against the answer's own `date`."""
-    lower = {name.lower(): value for name, value in headers.items()}
-    milliseconds = _number(lower.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = lower.get("retry-after")
-    seconds = _number(text)
-    if seconds is not None or text is None:
-        return seconds
-    until, now = _date(text), _date(lower.get("date"))
-    return None if until is None or now is None else max(0.0, (until - now).total_seconds())
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text is not None else None
-    except ValueError:
-        return None
-    return number if number is not None and math.isfinite(number) and number >= 0 else None
-
-
-def _date(text: str | None) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text) if text is not None else None
-    except ValueError:
-        return None
-    return date if date is None or date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _text(value: Any) -> str | None:

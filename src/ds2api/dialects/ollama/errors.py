@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.contract import WrittenError
+from ds2api.dialects.error_reading import by_status, retry_after_s
 from ds2api.dialects.masking import masked
 from ds2api.universal.errors import Error, Fault, Kind
 
@@ -60,20 +60,6 @@ _OWN_WORDS: Mapping[Kind, str] = {
     Kind.TIMEOUT: "the provider did not answer in time",
 }
 
-_BY_STATUS: Mapping[int, tuple[Fault, Kind]] = {
-    400: (Fault.REQUEST, Kind.BAD_REQUEST),
-    401: (Fault.ACCOUNT, Kind.UNAUTHENTICATED),  # with `signin_url` for models in Ollama's cloud
-    402: (Fault.ACCOUNT, Kind.QUOTA_EXHAUSTED),
-    403: (Fault.ACCOUNT, Kind.FORBIDDEN),
-    404: (Fault.REQUEST, Kind.NOT_FOUND),
-    405: (Fault.PROVIDER, Kind.METHOD_NOT_ALLOWED),
-    408: (Fault.PROVIDER, Kind.TIMEOUT),
-    413: (Fault.REQUEST, Kind.TOO_LARGE),
-    422: (Fault.REQUEST, Kind.BAD_REQUEST),
-    429: (Fault.ACCOUNT, Kind.RATE_LIMITED),
-    503: (Fault.PROVIDER, Kind.OVERLOADED),  # "server busy, please try again"
-    504: (Fault.PROVIDER, Kind.TIMEOUT),
-}
 # Messages of `server/routes.go` and of the engine that say more than the status.
 _BY_MESSAGE: tuple[tuple[re.Pattern[str], tuple[Fault, Kind]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
@@ -99,7 +85,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     error = _read(value, status)
     if status == 404 and not isinstance(value, dict):
         error = error.with_(fault=Fault.PROVIDER)  # no Ollama lives at this address
-    return error.with_(retry_after_s=_retry_after_s(headers))
+    return error.with_(retry_after_s=retry_after_s(headers))
 
 
 def read_line_error(line: dict[str, Any]) -> Error:
@@ -167,29 +153,8 @@ def _judged(status: int | None, message: str) -> tuple[Fault, Kind]:
         for pattern, meaning in _BY_MESSAGE:
             if pattern.search(message):
                 return meaning
-    known = _BY_STATUS.get(status or 0)
-    if known is None:
-        is_request = status is not None and 400 <= status < 500
-        known = (Fault.REQUEST, Kind.BAD_REQUEST) if is_request else (Fault.PROVIDER, Kind.UPSTREAM_FAILED)
-    return known
+    return by_status(status)
 
 
 def _is_status(value: Any) -> bool:
     return isinstance(value, int) and 400 <= value < 600
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds, or a date, which is held against the answer's own `date`."""
-    low = {name.lower(): value for name, value in headers.items()}
-    try:
-        seconds = float(low["retry-after"])
-        return seconds if math.isfinite(seconds) and seconds >= 0 else None
-    except KeyError:
-        return None
-    except ValueError:
-        pass  # a date, perhaps
-    try:
-        until, now = parsedate_to_datetime(low["retry-after"]), parsedate_to_datetime(low["date"])
-        return max(0.0, (until - now).total_seconds())
-    except (KeyError, ValueError, TypeError):
-        return None
