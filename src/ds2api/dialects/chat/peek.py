@@ -1,29 +1,23 @@
 """What routing and the pool need of a chat request: one walk over the parsed body, nothing built.
 
 Types are checked only for what is read here; everything else is for `request_in` or, on relay, for the provider.
-
-*Affinity* is a hash of the conversation's own beginning: what was said before the first answer, with the client's
-cache key and user id where it gave them. All of it together, since a shared system prompt, or one user's id on all
-traffic, must not gather everybody on one account (`pool-model.md`).
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from ds2api import jsons
 from ds2api.dialects.chat.reasoning import google_proof
 from ds2api.dialects.contract import Peek
 from ds2api.dialects.reading import maybe_boolean, maybe_integer, maybe_object, object_at, wrong_type
+from ds2api.dialects.walk import IDENTITIES, Walk
 from ds2api.universal.envelope import PREFIX
 from ds2api.universal.errors import Problem
 
 __all__ = ["peek"]
 
-# Of a picture's data: enough to tell two apart without hashing megabytes (its length goes in as well).
-_MEDIA_CHARACTERS = 512
-_IDENTITIES = frozenset({"prompt_cache_key", "safety_identifier", "user"})
+_IDENTITIES = frozenset(IDENTITIES)
 
 
 def peek(body: dict[str, Any], path: str) -> Peek:
@@ -48,7 +42,9 @@ def peek(body: dict[str, Any], path: str) -> Peek:
     if "stream_options" in body:
         options = maybe_object(body["stream_options"], "stream_options")
         include = maybe_boolean((options or {}).get("include_usage"), "stream_options.include_usage")
-    walk = _Walk(body)
+    walk = _Walk()
+    if not _IDENTITIES.isdisjoint(body):
+        walk.identify(body)
     walk.messages(messages)
     for name in ("tools", "functions", "response_format"):
         if body.get(name):
@@ -66,25 +62,10 @@ def peek(body: dict[str, Any], path: str) -> Peek:
     )
 
 
-class _Walk:
+class _Walk(Walk):
     """One pass over the messages."""
 
-    __slots__ = ("_beginning", "_has_user", "_is_beginning", "media_count", "pins", "text_bytes")
-
-    def __init__(self, body: dict[str, Any]) -> None:
-        self.text_bytes = 0
-        self.media_count = 0
-        self.pins: list[str] = []
-        self._beginning = hashlib.blake2b(digest_size=16)
-        self._is_beginning = True
-        self._has_user = False
-        for name in () if _IDENTITIES.isdisjoint(body) else ("prompt_cache_key", "safety_identifier", "user"):
-            value = body.get(name)
-            if isinstance(value, str):
-                self._beginning.update(f"{name}={value}\n".encode("utf-8", "replace"))
-
-    def affinity(self) -> str | None:
-        return self._beginning.hexdigest() if self._has_user else None
+    __slots__ = ()
 
     def messages(self, messages: list[Any]) -> None:
         """All of them. What a long conversation mostly is costs a fifth of a call each: text, behind its beginning."""
@@ -96,23 +77,23 @@ class _Walk:
                     self.text_bytes += len(content)
                     continue
             self._message(message if type(message) is dict else object_at(message, "messages", index))
-            is_past = self._has_user and not self._is_beginning
+            is_past = self.has_user and not self.is_beginning
 
     def _message(self, message: dict[str, Any]) -> None:
         role = message.get("role")
         if role == "assistant":
-            self._is_beginning = False
+            self.is_beginning = False
             self._assistant(message)
         elif role == "user":
-            self._is_beginning = self._is_beginning and not self._has_user
-            if self._is_beginning:
-                self._beginning.update(b"user\n")
-            self._has_user = True
-        elif isinstance(role, str) and self._is_beginning:
-            self._beginning.update(role.encode("utf-8", "replace"))
+            self.is_beginning = self.is_beginning and not self.has_user
+            if self.is_beginning:
+                self.beginning.update(b"user\n")
+            self.has_user = True
+        elif isinstance(role, str) and self.is_beginning:
+            self.beginning.update(role.encode("utf-8", "replace"))
         content = message.get("content")
         if isinstance(content, str):
-            self._text(content)
+            self.text(content)
         elif isinstance(content, list):
             for part in content:
                 if isinstance(part, dict):
@@ -121,7 +102,7 @@ class _Walk:
     def _part(self, part: dict[str, Any]) -> None:
         text = part.get("text")
         if isinstance(text, str):
-            self._text(text)
+            self.text(text)
             return
         kind = part.get("type")
         if not isinstance(kind, str):
@@ -130,20 +111,15 @@ class _Walk:
             self._pin(part.get("signature"))
             self._pin(part.get("data"))
             if isinstance(part.get("thinking"), str):
-                self._text(part["thinking"])
+                self.text(part["thinking"])
         elif kind != "refusal":
-            self.media_count += 1
-            if self._is_beginning:
-                value = part.get(kind)
-                for inner in value.values() if isinstance(value, dict) else (value,):
-                    if isinstance(inner, str):
-                        mark = f"{len(inner)}:{inner[:_MEDIA_CHARACTERS]}"
-                        self._beginning.update(mark.encode("utf-8", "replace"))
+            value = part.get(kind)
+            self.media(value.values() if isinstance(value, dict) else (value,))
 
     def _assistant(self, message: dict[str, Any]) -> None:
         for name in ("reasoning_content", "reasoning", "refusal"):
             if isinstance(message.get(name), str):
-                self._text(message[name])
+                self.text(message[name])
         for name in ("reasoning_details", "thinking_blocks"):
             entries = message.get(name)
             for entry in entries if isinstance(entries, list) else ():
@@ -158,17 +134,8 @@ class _Walk:
             for name, field in (("function", "arguments"), ("custom", "input")):
                 inner = call.get(name)
                 if isinstance(inner, dict) and isinstance(inner.get(field), str):
-                    self._text(inner[field])
-
-    def _text(self, text: str) -> None:
-        if text.isascii() and not self._is_beginning:  # as nearly all of a long conversation
-            self.text_bytes += len(text)
-            return
-        raw = text.encode("utf-8", "replace")
-        self.text_bytes += len(raw)
-        if self._is_beginning:
-            self._beginning.update(raw)
+                    self.text(inner[field])
 
     def _pin(self, value: Any) -> None:
-        if isinstance(value, str) and value.startswith(PREFIX) and value not in self.pins:
-            self.pins.append(value)
+        if isinstance(value, str) and value.startswith(PREFIX):
+            self.pins[value] = None

@@ -1,13 +1,11 @@
 """What routing and the pool need of a Gemini request: one walk over the parsed body, nothing built.
 
 The place says model and stream; fields of those names in the body mean nothing here (R146). Types are checked only for
-what is read. *Affinity* is a hash of the system instruction and the first content together, as in the other dialects:
-a shared prompt must not gather everybody on one account.
+what is read.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from ds2api import jsons
@@ -15,14 +13,13 @@ from ds2api.dialects.contract import Peek
 from ds2api.dialects.gemini.place import read_place
 from ds2api.dialects.gemini.proofs import envelope_in
 from ds2api.dialects.reading import list_of, maybe_integer, maybe_object, object_at
+from ds2api.dialects.walk import Walk
 from ds2api.universal.errors import Problem
 
 __all__ = ["peek"]
 
 _MEDIA = ("inlineData", "inline_data", "fileData", "file_data")
 _SYSTEM = ("systemInstruction", "system_instruction")
-# Of a picture's data: enough to tell two apart without hashing megabytes (its length goes in as well).
-_MEDIA_CHARACTERS = 512
 
 
 def peek(body: dict[str, Any], path: str) -> Peek:
@@ -65,34 +62,23 @@ def _either(fields: dict[str, Any], name: str, snake: str) -> Any:
     return fields.get(snake) if value is None else value
 
 
-class _Walk:
+class _Walk(Walk):
     """One pass over the contents."""
 
-    __slots__ = ("_beginning", "_has_user", "_is_beginning", "media_count", "pins", "text_bytes")
-
-    def __init__(self) -> None:
-        self.text_bytes = 0
-        self.media_count = 0
-        self.pins: list[str] = []
-        self._beginning = hashlib.blake2b(digest_size=16)
-        self._is_beginning = True
-        self._has_user = False
-
-    def affinity(self) -> str | None:
-        return self._beginning.hexdigest() if self._has_user else None
+    __slots__ = ()
 
     def turn(self, content: dict[str, Any]) -> None:
-        if content.get("role") == "model" or self._has_user:
-            self._is_beginning = False
+        if content.get("role") == "model" or self.has_user:
+            self.is_beginning = False
         else:
-            self._has_user = True
-            self._beginning.update(b"user\n")
+            self.has_user = True
+            self.beginning.update(b"user\n")
         self.content(content)
 
     def content(self, content: Any) -> None:
         parts = content.get("parts") if isinstance(content, dict) else content
         if isinstance(parts, str):
-            self._text(parts)
+            self.text(parts)
         for part in parts if isinstance(parts, list) else (parts,):
             if isinstance(part, dict):
                 self._part(part)
@@ -101,27 +87,14 @@ class _Walk:
         for name in ("thoughtSignature", "thought_signature"):
             signature = part.get(name)
             envelope = envelope_in(signature) if isinstance(signature, str) else None
-            if envelope is not None and envelope not in self.pins:
-                self.pins.append(envelope)
+            if envelope is not None:
+                self.pins[envelope] = None
         text = part.get("text")
         if isinstance(text, str):
-            self._text(text)
+            self.text(text)
             return
         for name, value in part.items():
             if name in _MEDIA and isinstance(value, dict):
-                self.media_count += 1
-                for one in value.values() if self._is_beginning else ():
-                    if isinstance(one, str):
-                        mark = f"{len(one)}:{one[:_MEDIA_CHARACTERS]}"
-                        self._beginning.update(mark.encode("utf-8", "replace"))
+                self.media(value.values())
             elif isinstance(value, dict):
                 self.text_bytes += len(jsons.dump(value))
-
-    def _text(self, text: str) -> None:
-        if text.isascii() and not self._is_beginning:  # as nearly all of a long conversation
-            self.text_bytes += len(text)
-            return
-        raw = text.encode("utf-8", "replace")
-        self.text_bytes += len(raw)
-        if self._is_beginning:
-            self._beginning.update(raw)
