@@ -6,6 +6,7 @@ import ast
 import graphlib
 import itertools
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,15 @@ LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 NEIGHBOURS = set(LEVELS[-1]) | set(LEVELS[-2])  # these two levels are the doors, and may use each other
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Every module is asked for by everybody who imports from it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(module: Path) -> list[str]:
     """The ds2api modules that `module` imports, dotted, without the leading package."""
-    tree = ast.parse((SOURCE / module).with_suffix(".py").read_text(encoding="utf-8"))
+    tree = tree_of((SOURCE / module).with_suffix(".py"))
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -82,7 +89,7 @@ def test_dialects_never_import_each_other(module: Path) -> None:
 def imported_first(name: str, path: Path, names: Mapping[str, Path]) -> set[str]:
     """The modules of ours that must be there before the module `name` can run its first line behind its imports."""
     found: set[str] = set()
-    body = ast.parse(path.read_text(encoding="utf-8")).body
+    body = tree_of(path).body
     for node in itertools.chain(body, *(one.body for one in body if isinstance(one, ast.Try))):
         if isinstance(node, ast.Import):
             found |= {one.name for one in node.names if one.name in names}
@@ -105,7 +112,7 @@ def test_every_module_can_be_imported_first() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_every_file_opens_with_its_strategy(module: Path) -> None:
-    tree = ast.parse((SOURCE / module).with_suffix(".py").read_text(encoding="utf-8"))
+    tree = tree_of((SOURCE / module).with_suffix(".py"))
     opening = ast.get_docstring(tree)
     assert opening, f"{module} does not say what it is"
     if module.name == "__init__" and module.parts[0] != "__init__":
@@ -115,7 +122,7 @@ def test_every_file_opens_with_its_strategy(module: Path) -> None:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.name not in ("__init__", "__main__")], ids=str)
 def test_what_is_public_is_listed(module: Path) -> None:
-    tree = ast.parse((SOURCE / module).with_suffix(".py").read_text(encoding="utf-8"))
+    tree = tree_of((SOURCE / module).with_suffix(".py"))
     listed: list[str] = []
     defined: set[str] = set()
     for node in tree.body:
@@ -137,13 +144,13 @@ def test_what_is_public_is_listed(module: Path) -> None:
 
 def test_no_import_of_what_a_neighbour_does_not_list() -> None:
     for module in MODULES:
-        tree = ast.parse((SOURCE / module).with_suffix(".py").read_text(encoding="utf-8"))
+        tree = tree_of((SOURCE / module).with_suffix(".py"))
         for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("ds2api."):
                 continue
             path = SOURCE.joinpath(*str(node.module).split(".")[1:])
             file = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
-            other = ast.parse(file.read_text(encoding="utf-8"))
+            other = tree_of(file)
             public = next(
                 (
                     [ast.literal_eval(one) for one in statement.value.elts]  # type: ignore[attr-defined]
