@@ -288,6 +288,15 @@ def test_a_remembered_head_is_not_shared() -> None:
     assert (first.headers["content-length"], second.headers["content-length"]) == ("5", "66")
 
 
+def test_what_was_learned_of_a_head_comes_again_with_that_head_alone() -> None:
+    parser = RequestParser(LIMITS)
+    first = parser.parse(request("Content-Length: 5"))
+    first.learned.value = "alice"
+    assert parser.parse(request("Content-Length: 66")).learned.value == "alice"
+    assert parser.parse(request("Content-Length: 66", "x-key: another")).learned.value is None
+    assert parser.parse(request("Content-Length: 5")).learned.value is None
+
+
 NAME = st.sampled_from(["A", "x-b", "Content-Length", "transfer-encoding", "Host", "Connection", "a b", "", "é", "x@y"])
 VALUE = st.sampled_from(
     ["1", "chunked", "Chunked", " two  words ", "\tt", "", "h", "5, 5", "é", "close", "a:b", "0" * 19]

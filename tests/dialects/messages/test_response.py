@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 from anthropic.types import Message
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.dialects.messages.recordings import asker
 
 from ds2api.dialects.messages import DIALECT
+from ds2api.dialects.messages.decoder import MessagesDecoder
 from ds2api.universal.envelope import PREFIX, Sealer
 from ds2api.universal.errors import Kind, Problem
 from ds2api.universal.events import Finished
 from ds2api.universal.losses import Loss
 from ds2api.universal.parts import Call, Citation, Image, Opaque, Part, Reasoning, Refusal, Sealed, Source, Text
-from ds2api.universal.response import Choice, Response
+from ds2api.universal.response import Choice, Response, fold
 from ds2api.universal.usage import Usage
 
 
@@ -160,3 +163,33 @@ def test_empty_answer_is_a_message_without_content() -> None:
 )  # fmt: skip
 def test_usage_counts_no_token_twice(usage: Usage, wire: dict[str, Any]) -> None:
     assert written(Text("x"), usage=usage)[0]["usage"] == wire
+
+
+BLOCKS = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"type": st.just("text"), "text": st.sampled_from(["", "a", "é\n"])}),
+        st.sampled_from([{"type": "text"}, {"type": "text", "text": "x", "citations": None}, {"type": "thinking"}, 5]),
+    ),
+    max_size=3,
+)
+
+
+@given(
+    BLOCKS,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.sampled_from(["msg_1", "", None]),
+            "model": st.sampled_from(["m", 1]),
+            "role": st.just("assistant"),
+            "stop_reason": st.sampled_from(["end_turn", "max_tokens", "stop_sequence", "odd", None]),
+            "stop_sequence": st.sampled_from(["\n", None]),
+            "stop_details": st.sampled_from([None, {"a": 1}]),
+            "usage": st.sampled_from([None, {"input_tokens": 3, "output_tokens": 2}, {"output_tokens": True}]),
+            "container": st.just({}),
+        },
+    ),
+)
+def test_an_answer_read_at_once_is_what_its_events_are(content: list[Any], more: dict[str, Any]) -> None:
+    body = {"type": "message", "content": content, **more}
+    assert DIALECT.read_response(body) == fold(MessagesDecoder().whole(body))
