@@ -59,7 +59,7 @@ DISTURBED_EACH_S = 4.0
 ALLOWED_MB_PER_HOUR = 1.0
 WARM_UP_S = 300.0
 QUIET_S = 30.0
-HANDED_OVER_S = 2.0
+HANDED_OVER_S = 1.0
 OVER_TLS, OVER_UNIX = "chat", "messages"
 HEDGED = ("chat", "responses", "gemini")
 
