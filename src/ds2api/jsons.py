@@ -43,8 +43,8 @@ __all__ = [
 # Deeper than any schema seen in the recordings (31), far below where parsers run out of stack (orjson 1,024,
 # json about 1,000): as deep as orjson writes.
 MAX_DEPTH = 254
-# Beyond, a second copy of the document is worth more than the time.
-_COMPARED_BYTES = 1_000_000
+# A conversation of a million tokens. Beyond, a second copy of the document is worth more than the time.
+_COMPARED_BYTES = 4_000_000
 
 _BIGGEST_EXACT = 2.0**63
 _SPECIAL = re.compile(r'["\\\x00-\x1f]').search

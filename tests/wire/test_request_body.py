@@ -106,3 +106,16 @@ async def test_inflating_lets_others_run() -> None:
     assert len(await inflate(gzip.compress(b"\0" * 5_000_000), "gzip", 5_000_000)) == 5_000_000
     others.cancel()
     assert turns >= 15
+
+
+@pytest.mark.parametrize("size", [999, 400_000, 3_000_000])
+@pytest.mark.parametrize("kind", ["length", "chunked"])
+async def test_a_large_body_is_what_was_sent_in_any_pieces(kind: str, size: int) -> None:
+    sent = bytes(range(256)) * 10_000
+    chunks = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (9, sent[:9], len(sent) - 9, sent[9:])
+    wire, framing = (sent, Framing("length", len(sent))) if kind == "length" else (chunks, CHUNKED)
+    body = RequestBody(framing, Limits())
+    for start in range(0, len(wire), size):
+        body.feed(wire[start : start + size])
+    assert body.complete
+    assert await body.wait() == sent
