@@ -174,6 +174,16 @@ def test_a_provider_that_says_null_of_usage_is_spliced_without_it() -> None:
     assert b'"usage":null' not in b"".join(made)
 
 
+@pytest.mark.parametrize("name", [name for name in DIALECTS if name not in ("mistral", "ollama")])
+def test_a_byte_order_mark_does_not_pass(name: str) -> None:
+    """The client may have got a keep-alive before it."""
+    (first, *others) = (events[0] for events in reads(name, [("text", [" word"] * 5)], [1]))
+    lane = Relay(DIALECTS[name].tap(strip_usage=False), DIALECTS[name].encoder(asker()))
+    made = [lane.feed(data) for data in (b"\xef\xbb", b"\xbf" + first, *others)]
+    assert b"".join(made) + lane.end() == b"".join((first, *others))
+    assert lane.error is None and lane.ended
+
+
 def test_an_event_that_is_not_told_is_told_before_the_next() -> None:
     """A rescue goes on from all that has left, also from what nobody has read."""
     lane, so_far = translate("chat", "messages")
