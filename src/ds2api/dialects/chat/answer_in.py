@@ -30,6 +30,8 @@ MESSAGE_FIELDS = frozenset({
 
 def rest_of(fields: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     """What is not `known` and says anything: neither null nor empty."""
+    if isinstance(known, frozenset) and fields.keys() <= known:
+        return {}
     return {name: value for name, value in fields.items() if name not in known and value not in (None, "", [], {})}
 
 

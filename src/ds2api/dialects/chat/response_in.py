@@ -31,6 +31,8 @@ from ds2api.universal.usage import Usage
 
 __all__ = ["read_response", "read_usage_alone"]
 
+_PLAIN = frozenset({"role", "content"})
+
 
 def read_response(body: dict[str, Any]) -> Response:
     """Raises `Problem` with the provider's error, or UPSTREAM_BROKEN."""
@@ -87,12 +89,13 @@ def _read_choice(choice: dict[str, Any], place: int, response: Response) -> Choi
     parts, left = _read_message(message, response.id)
     if left:
         response.notes.append(Opaque("chat", "delta", {"index": index, "fields": left}))
+    kinds = set(map(type, parts))
     finish = read_finish(
         word,
         choice,
         index=index,
-        has_calls=any(isinstance(part, Call) for part in parts),
-        has_refusal=any(isinstance(part, Refusal) for part in parts),
+        has_calls=Call in kinds,
+        has_refusal=Refusal in kinds,
     )
     rest = rest_of(choice, CHOICE_FIELDS)
     finish.extra = Extra("chat", rest) if rest else None
@@ -100,6 +103,9 @@ def _read_choice(choice: dict[str, Any], place: int, response: Response) -> Choi
 
 
 def _read_message(message: dict[str, Any], response_id: str | None) -> tuple[list[Part], dict[str, Any]]:
+    said = {name for name, value in message.items() if value is not None and value not in ("", [], {})}
+    if said <= _PLAIN and isinstance(content := message.get("content"), str):  # as nearly all are
+        return ([Text(content)] if content else []), {}
     left = rest_of(message, MESSAGE_FIELDS)
     parts: list[Part] = [*read_reasoning(message, "")]
     parts += _read_content(message.get("content"))

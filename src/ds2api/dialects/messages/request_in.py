@@ -74,6 +74,8 @@ def read_request(body: dict[str, Any], headers: Mapping[str, str], path: str) ->
         paths=_PATHS,
         headers=[(name, value) for name, value in headers.items() if name.lower() in _HEADERS],
     )
+    if fields.is_empty:  # as many small requests are
+        return request
     request.cache = read_cache(fields)
     _tool_choice(fields, request)
     _output_config(fields, request)
