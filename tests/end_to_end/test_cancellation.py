@@ -287,7 +287,12 @@ async def _every_case(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> in
         rows = {"p": provider(bench.mock.url, scenario.upstream, "ab" if scenario.fails else "a")}
         if scenario.in_line:
             rows["p"]["accounts"][0]["concurrency"] = 1
-        config = {"listen": "127.0.0.1:0", "log": "json", **table(rows), "retries": {"patience_s": BOUND_S, "pause_first_s": 0.001}}
+        config = {
+            "listen": "127.0.0.1:0",
+            "log": "json",
+            **table(rows),
+            "retries": {"patience_s": BOUND_S, "pause_first_s": 0.001},
+        }
         config["pool"] = {"circuit_failures": 100, "retry_share": 5.0}  # so many faults are no outage here
         gateway = ds2api.Gateway(ds2api.from_mapping(config, {}), log_stream=bench.log, grace_s=2.0, environment={})
         bench.gateway = await stack.enter_async_context(gateway)
