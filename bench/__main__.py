@@ -151,16 +151,13 @@ def report_paced_pairs(wanted: list[Case], rounds: int) -> int:
     seen: dict[str, list[float]] = {}
     with Processes() as processes:
         floor, ours = processes.floor(), processes.ours()
-        for number in range(-1, rounds):
+        for number in range(rounds):
             for case in wanted:
-                print(f"\rround {max(number, 0) + 1} of {rounds}: {case.name:<45}", end="", file=sys.stderr, flush=True)
-                share = 0.1 if number < 0 else 1.0
-                if case.client == "chat":  # once for each row
-                    beside = measure(processes, floor, replace(case, model="chat-paced"), share)["cpu"]
-                cpu = measure(processes, ours, case, share)["cpu"]
-                if number >= 0:
+                print(f"\rround {number + 1} of {rounds}: {case.name:<45}", end="", file=sys.stderr, flush=True)
+                if case.client == case.model.partition("-")[0]:  # once for each row
+                    beside = measure(processes, floor, replace(case, client="chat", model="chat-paced"))["cpu"]
                     seen.setdefault("floor", []).append(beside)
-                    seen.setdefault(case.name, []).append(cpu)
+                seen.setdefault(case.name, []).append(measure(processes, ours, case)["cpu"])
     print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
     found = {name: median(values) * 1e6 for name, values in seen.items()}
     page.save("paced_pairs", {"rounds": rounds, "us_an_event": found})

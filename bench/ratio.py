@@ -101,6 +101,7 @@ def started(upstream: int, *, is_floor: bool) -> Iterator[tuple[int, int]]:
 
 async def _serve(port: int, upstream: int) -> None:
     table = counts.config(upstream) | {"listen": f"127.0.0.1:{port}"}
+    table["limits"] = {"connections_per_address_count": 16_384}  # all of them are one client's
     made = ds2api.from_mapping(table, counts.ENVIRONMENT)
     async with ds2api.Gateway(made, log_stream=io.StringIO(), environment={}):
         await asyncio.Event().wait()
