@@ -192,6 +192,8 @@ class Soak:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        assert self.process.stdout is not None
+        await self.process.stdout.read()  # the next process holds the pipe, too: it ends with the last of them
         await self.process.wait()
 
     def _refused(self) -> int:
