@@ -34,7 +34,8 @@ class Limits:
     # more than half of the descriptors that the process may have: each may need one more, for its upstream.
     connections_count: int = 16_384
     # Of these, from one client address; a further one gets a 503. Behind a proxy all clients have one address, so this
-    # leaves a quarter to others; nginx's `limit_conn` and HAProxy's stick tables are off by default, their examples say 10 to 100.
+    # leaves only a quarter to others; nginx's `limit_conn` and HAProxy's stick tables are off by default, their
+    # examples say 10 to 100.
     connections_per_address_count: int = 12_288
     # Connections waiting in the kernel to be accepted. nginx 511 on Linux, Go the kernel's own limit, which caps this.
     backlog_count: int = 1_024
