@@ -11,6 +11,7 @@ from typing import Any
 
 from bench import counts
 from bench.cases import PROTOCOLS
+from bench.further import plot as growth_plot
 
 __all__ = ["save", "write"]
 
@@ -57,8 +58,8 @@ def write() -> int:
     if "cases" in results:
         found = results["cases"]["found"]
         parts += [_heading("Work, side by side", results["cases"], found["rounds"]), *_cases(found["cases"])]
-        plot = _ROOT / "docs" / "performance.svg"
-        plot.write_text(_plot(found["cases"]), encoding="utf-8")
+        picture = _ROOT / "docs" / "performance.svg"
+        picture.write_text(_plot(found["cases"]), encoding="utf-8")
         parts.append("\n![CPU as a multiple of the floor's](performance.svg)\n")
     if "pairs" in results:
         found = results["pairs"]["found"]
@@ -70,7 +71,7 @@ def write() -> int:
     if "further" in results:
         found = results["further"]["found"]
         parts += [_heading("TLS, what is added, growth", results["further"], found["rounds"]), *further_lines(found)]
-        (_ROOT / "docs" / "growth.svg").write_text(plot(found), encoding="utf-8")
+        (_ROOT / "docs" / "growth.svg").write_text(growth_plot(found), encoding="utf-8")
         parts.append("\n![What an event costs by streams at once, and a byte by the size of its body](growth.svg)\n")
     if "limits" in results:
         parts += [_heading("Memory, start, what is large or slow", results["limits"], 1), "| what | |\n|---|---|\n"]
