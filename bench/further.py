@@ -117,11 +117,12 @@ def plot(found: dict[str, Any]) -> str:
         for name, colour in (("floor", "#888"), ("ours", "#4a7")):
             points = []
             for step, (size, value) in enumerate(zip(sizes, curves[name], strict=True)):
-                x, y = left + 20 + 330 * step / (len(sizes) - 1), 230 - 190 * value / most
+                x, y = left + 20 + 330 * step / (len(sizes) - 1), 215 - 175 * value / most
+                above = y - 7 if name == "ours" else y + 15
                 points.append(f"{x:.0f},{y:.0f}")
                 parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{colour}"/>')
                 parts.append(
-                    f'<text x="{x:.0f}" y="{y - 7:.0f}" text-anchor="middle" fill="{colour}">{value:.3g}</text>'
+                    f'<text x="{x:.0f}" y="{above:.0f}" text-anchor="middle" fill="{colour}">{value:.3g}</text>'
                 )
                 parts.append(f'<text x="{x:.0f}" y="248" text-anchor="middle">{size:,}</text>')
             parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"/>')

@@ -26,11 +26,12 @@ This page is written by the bench (`python3 tools/dev.py bench --page`) from its
 **What it does not show.** How fast a model answers: the upstream here is a mock that costs nearly nothing, so that what
 is left is the gateway. A network: everything is loopback on one machine. Absolute times of your machine: only the
 ratios of CPU within one run mean something, and even they move with a busy neighbour; the spread is in the last column.
-A gateway at rest: "paced" streams keep a core a third busy, "fast" and "small" ones all of it, so that what they add to
-the first byte is the queue in front of one core. How dear *fast* streams are beside the floor: that depends on how many
-events happen to come in one read, and the floor's own figure has moved between 0.13 and 0.58 ms a stream from run to
-run, where ours moved between 0.78 and 1.0. 10,000 streams that all run at once are not measured. Python itself: an
-interpreter built without profile-guided optimisation, as the one here may be, takes about a tenth more.
+A gateway at rest: "paced" streams keep a core a third busy, "fast" and "small" ones all of it, so that what they add
+to the first byte is the queue in front of one core. How dear *fast* streams are beside the floor: that depends on how
+many events happen to come in one read: the floor's own figure is 0.13 ms a stream where another program slows the
+mock down and many come at once, and 0.58 where nothing does; ours is 0.6 in both. 10,000 streams that all run at once
+are not measured. Python itself: an interpreter built without profile-guided optimisation, as the one here may be,
+takes about a tenth more.
 
 **What is compared.** *floor*: a relay of some 50 lines on uvloop that looks at nothing but lengths, the least that
 Python can cost. *nginx* with `proxy_buffering off`. *ours*: a caller's key, three accounts, affinity, the access log.
