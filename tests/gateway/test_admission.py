@@ -7,11 +7,30 @@ from dataclasses import replace
 
 import pytest
 
-from ds2api.accounts import Account, AccountLimits, Action, Ask, Candidate, Lease, Policy, Pool, Refused, Scope, Verdict
+from ds2api.accounts import (
+    Account,
+    AccountLimits,
+    Action,
+    Ask,
+    Candidate,
+    Lease,
+    Policy,
+    Pool,
+    Refused,
+    Scope,
+    Ticket,
+    Verdict,
+)
 from ds2api.gateway.admission import Admission
 from ds2api.universal.errors import Kind
 
 pytestmark = pytest.mark.anyio
+
+
+async def acquire(door: Admission, wanted: Ask) -> Lease | Refused:
+    """As an exchange does: what there is, or else a place in the line."""
+    answer = door.at_once(wanted)
+    return await door.wait(answer) if isinstance(answer, Ticket) else answer
 
 
 def admission() -> Admission:
@@ -29,12 +48,12 @@ async def line_of(door: Admission, count: int) -> None:
 
 async def test_freed_account_goes_to_whoever_came_first() -> None:
     door = admission()
-    running = await door.acquire(ask())
+    running = await acquire(door, ask())
     assert isinstance(running, Lease)
     served: list[int] = []
 
     async def want(number: int) -> None:
-        lease = await door.acquire(ask())
+        lease = await acquire(door, ask())
         assert isinstance(lease, Lease)
         served.append(number)
         door.settle(lease, None)
@@ -52,10 +71,10 @@ async def test_freed_account_goes_to_whoever_came_first() -> None:
 
 async def test_who_leaves_takes_nothing_along() -> None:
     door = admission()
-    running = await door.acquire(ask())
+    running = await acquire(door, ask())
     assert isinstance(running, Lease)
-    leaving = asyncio.ensure_future(door.acquire(ask()))
-    staying = asyncio.ensure_future(door.acquire(ask()))
+    leaving = asyncio.ensure_future(acquire(door, ask()))
+    staying = asyncio.ensure_future(acquire(door, ask()))
     await line_of(door, 2)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
@@ -69,9 +88,9 @@ async def test_who_leaves_takes_nothing_along() -> None:
 
 async def test_lease_granted_in_the_moment_of_leaving_goes_back() -> None:
     door = admission()
-    running = await door.acquire(ask())
+    running = await acquire(door, ask())
     assert isinstance(running, Lease)
-    leaving = asyncio.ensure_future(door.acquire(ask()))
+    leaving = asyncio.ensure_future(acquire(door, ask()))
     await line_of(door, 1)
     door.settle(running, None)  # grants it
     leaving.cancel()  # before it wakes
@@ -82,24 +101,24 @@ async def test_lease_granted_in_the_moment_of_leaving_goes_back() -> None:
 
 async def test_clock_alone_serves_who_waits_for_it() -> None:
     door = admission()
-    lease = await door.acquire(ask())
+    lease = await acquire(door, ask())
     assert isinstance(lease, Lease)
     door.settle(lease, Verdict(Scope.MODEL, Action.COOL, Kind.RATE_LIMITED, "429", 0.02))
-    assert isinstance(await door.acquire(ask()), Lease)
+    assert isinstance(await acquire(door, ask()), Lease)
     door.close()
 
 
 async def test_patience_that_ends_is_a_refusal() -> None:
     door = admission()
-    assert isinstance(await door.acquire(ask()), Lease)
-    assert isinstance(await door.acquire(ask(patience_s=0.02)), Refused)
+    assert isinstance(await acquire(door, ask()), Lease)
+    assert isinstance(await acquire(door, ask(patience_s=0.02)), Refused)
     door.close()
 
 
 async def test_an_account_that_comes_serves_who_waits() -> None:
     door = admission()
-    assert isinstance(await door.acquire(ask()), Lease)
-    waiting = asyncio.ensure_future(door.acquire(ask()))
+    assert isinstance(await acquire(door, ask()), Lease)
+    waiting = asyncio.ensure_future(acquire(door, ask()))
     await line_of(door, 1)
     limits = AccountLimits(concurrency=1)
     door.replace([Account("p/a", "p", limits), Account("p/b", "p", limits)], Policy())
@@ -112,14 +131,14 @@ async def test_an_account_that_comes_serves_who_waits() -> None:
 async def test_the_operator_takes_an_account_out_and_brings_it_back() -> None:
     door = admission()
     door.drain("p/a")
-    assert isinstance(await door.acquire(ask(patience_s=0.0)), Refused)
+    assert isinstance(await acquire(door, ask(patience_s=0.0)), Refused)
     door.revive("p/a")
-    lease = await door.acquire(ask())
+    lease = await acquire(door, ask())
     assert isinstance(lease, Lease)
     door.give_back(lease)
     door.rest("p/a", 3600.0)
-    assert isinstance(await door.acquire(ask(patience_s=0.0)), Refused)
-    waiting = asyncio.ensure_future(door.acquire(ask(7200.0)))
+    assert isinstance(await acquire(door, ask(patience_s=0.0)), Refused)
+    waiting = asyncio.ensure_future(acquire(door, ask(7200.0)))
     await line_of(door, 1)
     door.revive("p/a")
     assert isinstance(await waiting, Lease), "who waits is served by the word, not by the clock"
@@ -131,7 +150,7 @@ async def test_the_operator_takes_an_account_out_and_brings_it_back() -> None:
 
 async def test_a_hedge_never_stands_in_line() -> None:
     door = admission()
-    assert isinstance(await door.acquire(ask()), Lease)
+    assert isinstance(await acquire(door, ask()), Lease)
     assert isinstance(door.at_once(replace(ask(), spare_only=True)), Refused)
     assert door.pool.waiting == 0
     door.close()

@@ -24,7 +24,7 @@ _EVIDENCE = 3
 _MORE = 1.2
 # As often refused, as far as a handful of refusals can tell.
 _AS_OFTEN = 0.6
-# Of less no rate falls far; where refusals name a time, less than twice what they are allowed to be (`quota`).
+# Of less no rate falls far. Refusals that name a time teach nothing below 5 % (`quota`): chance begins above that.
 _LEAST, _LEAST_NAMED, _MOST = 0.03, 0.06, 0.3
 # More than chance explains; and so many times what it was thought to be.
 _TOO_MANY, _WORSE = 0.1, 2.5
@@ -50,8 +50,8 @@ class Chance:
             self._turn(int(now / _SLOT_S))
         self._slots[-1][0] += 1
 
-    def refuse(self, now: float, *, is_named: bool, is_clear: bool) -> bool:
-        """One was refused (herds once). Returns whether that says nothing of any rate. `is_named`: it named a time. Not
+    def refuse(self, now: float, *, is_named: bool, is_clear: bool) -> None:
+        """One was refused (herds once); `share` tells what is thought then. `is_named`: it named a time. Not
         `is_clear`: it may have another reason still, and proves no chance."""
         if now >= (self._slot + 1) * _SLOT_S:
             self._turn(int(now / _SLOT_S))
@@ -60,22 +60,21 @@ class Chance:
         slot[1] += 1
         count, tries, refused = self._lately()
         if refused < _EVIDENCE:
-            return self.share > 0
+            return
         share = refused / tries
         if self.share:
             if share > max(_TOO_MANY, self.share * _WORSE):
                 self.share = 0.0
                 self._doubted_until = now + self._doubt_s
                 self._doubt_s *= 2
-            return self.share > 0
+            return
         if not is_clear or now < self._doubted_until or not (_LEAST_NAMED if is_named else _LEAST) <= share < _MOST:
-            return False
+            return
         slots = count - 1 + now / _SLOT_S - self._slot  # this one is not over
         more = [one for one in list(self._slots)[:-count] if one[0] * slots >= tries * _MORE]
         refused_then = sum(one[1] for one in more)
         if refused_then >= _EVIDENCE and share >= _AS_OFTEN * refused_then / sum(one[0] for one in more):
             self.share = share
-        return self.share > 0
 
     @property
     def refused_share(self) -> float:

@@ -388,8 +388,10 @@ class Quota:
             self._limit(bucket, max(1.0, limit), "learned")
 
     def _forget_learned(self) -> None:
-        self._buckets = [bucket for bucket in self._buckets if bucket.source != "learned"]
-        self.limits_version += 1
+        kept = [bucket for bucket in self._buckets if bucket.source != "learned"]
+        if len(kept) < len(self._buckets):
+            self._buckets = kept
+            self.limits_version += 1
 
     def _refused_share(self, now: float) -> float:
         """Of the attempts of the last minute, as far as they are remembered; herds count once."""

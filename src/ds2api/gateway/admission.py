@@ -49,11 +49,6 @@ class Admission:
             self._waiting.pop(answer, None)
             self.pool.cancel(answer)
 
-    async def acquire(self, ask: Ask) -> Lease | Refused:
-        """`at_once`, or else `wait`."""
-        answer = self.at_once(ask)
-        return await self.wait(answer) if isinstance(answer, Ticket) else answer
-
     def hear(self, lease: Lease, announced: Announced) -> None:
         """The provider has accepted the attempt; see `Pool.hear`."""
         self._hand_out(self.pool.hear(lease, self.now(), announced))
